@@ -1,0 +1,46 @@
+/* What `l2lb run` was asked to do: flags, then environment, then defaults. Pure: the environment is a function. */
+#ifndef CONFIG_OPTIONS_H
+#define CONFIG_OPTIONS_H
+
+#include <stdint.h>
+
+#include "config/base/buffer.h"
+#include "config/base/error.h"
+#include "config/base/log.h"
+#include "config/pool.h"
+
+struct options {
+	bool controller, speaker;     /* --role; `all` sets both */
+	char *kubeconfig;             /* NULL: KUBECONFIG, in-cluster, ~/.kube/config */
+	char *context;
+	char *api_server;
+	char *name_space;             /* NULL: not given (nor METALLB_NAMESPACE) */
+	char *node_name;
+	char *pod_name, *pod_uid;     /* METALLB_POD_NAME or POD_NAME; POD_UID */
+	char *lb_class;               /* "" : none */
+	struct pool **pools;          /* --pool; empty: IPAddressPool objects */
+	size_t n_pools;
+	enum log_level log_level;
+	bool ignore_exclude_label;    /* --ignore-exclude-lb */
+	int64_t liveness_interval;    /* microseconds, as all times here */
+	int64_t gratuitous_interval;  /* 0: no refresh */
+	int64_t api_stall;            /* a watch without a byte for so long is opened anew */
+	int64_t api_retry_max;        /* longest wait between tries */
+	char **ignored;               /* MetalLB flags and variables without meaning here, to be said once */
+	size_t n_ignored;
+	bool help;
+};
+
+typedef const char *(*options_env)(const char *name);
+
+/* arguments: what follows `run`. -EINVAL: err is one line that starts with the flag's name. Call options_free in any case. */
+int options_parse(struct options *o, int argc, char *const *argv, options_env env, struct error *err);
+void options_free(struct options *o);
+
+/* The text of `l2lb run --help`. */
+void options_usage(struct buffer *out);
+
+/* "100ms", "1.5s", "60s", "2m", "1h"; a plain number is seconds. Microseconds; -EINVAL. */
+int options_duration(const char *text, int64_t *microseconds, struct error *err);
+
+#endif
