@@ -1,0 +1,13 @@
+/* The only file that knows libyaml: one YAML (or JSON) document as a jansson value. Scalars become strings, except plain
+ * true, false and null; that is all a kubeconfig needs. */
+#ifndef K8SCLIENT_YAML_H
+#define K8SCLIENT_YAML_H
+
+#include <jansson.h>
+
+#include "config/base/error.h"
+
+/* NULL with err ("line 3: ...") when it is not one well-formed document, or is nested deeper than 32 levels. */
+json_t *yaml_parse(const char *text, size_t len, struct error *err);
+
+#endif
