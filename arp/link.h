@@ -1,0 +1,35 @@
+/* One packet socket on one link; the only file that knows libpcap. Immediate mode (buffered modes delay every answer),
+ * bound to ARP, not promiscuous, with the kernel filter of filter.h. Links that go down and come back keep their handle. */
+#ifndef ARP_LINK_H
+#define ARP_LINK_H
+
+#include <uv.h>
+
+#include "arp/frame.h"
+#include "config/base/error.h"
+
+struct link;
+
+#define LINK_FRAME 64   /* bytes kept of a frame: more than ARP needs */
+
+struct link_frame {
+	size_t len;              /* bytes that came, at most LINK_FRAME of them kept */
+	uint8_t bytes[LINK_FRAME];
+};
+
+/* on_frames runs from the loop, in batches, after libpcap's callback has returned. -EPERM: CAP_NET_RAW is missing. */
+int link_open(struct link **linkp, uv_loop_t *loop, const char *name, const char *filter,
+	      void (*on_frames)(void *data, const struct link_frame *frames, size_t n), void *data, struct error *err);
+int link_set_filter(struct link *l, const char *filter, struct error *err);
+
+/* 0, or -ENOBUFS, -ENETDOWN, ...: the frame was not sent; nothing is queued. */
+int link_send(struct link *l, const uint8_t *bytes, size_t len);
+
+/* Throws away what is queued unread (ownership.md R7). */
+void link_discard(struct link *l);
+
+/* The link is up again: capture resumes. */
+void link_wake(struct link *l);
+void link_close(struct link *l);   /* NULL is fine */
+
+#endif

@@ -1,0 +1,224 @@
+#include "arp/link_table.h"
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if_arp.h>
+#include <stdlib.h>
+
+#include "config/base/memory.h"
+
+static struct link_info *find(struct link_table *t, int index, size_t *placep)
+{
+	size_t i = 0;
+	while (i < t->n && t->links[i].index < index)
+		i++;
+	*placep = i;
+	return i < t->n && t->links[i].index == index ? &t->links[i] : NULL;
+}
+
+static struct link_info *find_or_add(struct link_table *t, int index)
+{
+	size_t at;
+	struct link_info *link = find(t, index, &at);
+	if (link)
+		return link;
+	t->links = mem_realloc(t->links, (t->n + 1) * sizeof(*t->links));
+	memmove(&t->links[at + 1], &t->links[at], (t->n - at) * sizeof(*t->links));
+	t->n++;
+	t->links[at] = (struct link_info){.index = index};
+	return &t->links[at];
+}
+
+static bool remove_link(struct link_table *t, int index)
+{
+	size_t at;
+	if (!find(t, index, &at))
+		return false;
+	t->n--;
+	memmove(&t->links[at], &t->links[at + 1], (t->n - at) * sizeof(*t->links));
+	return true;
+}
+
+/* One message's attributes of at most `max` types, the last of each; NULL where absent. */
+static void attributes(const struct rtattr *first, size_t len, const struct rtattr **out, unsigned short max)
+{
+	memset(out, 0, sizeof(*out) * (max + 1u));
+	for (const struct rtattr *a = first; RTA_OK(a, len); a = RTA_NEXT(a, len))
+		if ((a->rta_type & NLA_TYPE_MASK) <= max)
+			out[a->rta_type & NLA_TYPE_MASK] = a;
+}
+
+static bool take_link(struct link_table *t, const struct nlmsghdr *h)
+{
+	const struct ifinfomsg *info = NLMSG_DATA(h);
+	const struct rtattr *a[IFLA_MASTER + 1];
+	if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*info)) || info->ifi_family != AF_UNSPEC)
+		return false;   /* AF_BRIDGE messages describe ports, not links */
+	if (h->nlmsg_type == RTM_DELLINK)
+		return remove_link(t, info->ifi_index);
+	attributes(IFLA_RTA(info), IFLA_PAYLOAD(h), a, IFLA_MASTER);
+	struct link_info *link = find_or_add(t, info->ifi_index), old = *link;
+	link->flags = info->ifi_flags;
+	link->type = info->ifi_type;
+	link->master = a[IFLA_MASTER] && RTA_PAYLOAD(a[IFLA_MASTER]) >= sizeof(int) ? *(const int *)RTA_DATA(a[IFLA_MASTER]) : 0;
+	if (a[IFLA_IFNAME]) {
+		size_t n = strnlen(RTA_DATA(a[IFLA_IFNAME]), RTA_PAYLOAD(a[IFLA_IFNAME]));
+		n = n < IF_NAMESIZE ? n : IF_NAMESIZE - 1;
+		memset(link->name, 0, sizeof(link->name));
+		memcpy(link->name, RTA_DATA(a[IFLA_IFNAME]), n);
+	}
+	if (a[IFLA_ADDRESS] && RTA_PAYLOAD(a[IFLA_ADDRESS]) == MAC_SIZE)
+		memcpy(link->mac.bytes, RTA_DATA(a[IFLA_ADDRESS]), MAC_SIZE);
+	return memcmp(&old, link, sizeof(old)) != 0;
+}
+
+static bool address_of(const struct ifaddrmsg *info, const struct rtattr **a, struct address_prefix *p)
+{
+	/* On a point-to-point link IFA_ADDRESS is the other end. */
+	const struct rtattr *own = a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS];
+	size_t width = info->ifa_family == AF_INET ? 4 : 16;
+	if (!own || RTA_PAYLOAD(own) < width)
+		return false;
+	*p = (struct address_prefix){.length = info->ifa_prefixlen};
+	p->address.family = info->ifa_family == AF_INET ? ADDRESS_V4 : ADDRESS_V6;
+	memcpy(p->address.bytes, RTA_DATA(own), width);
+	return true;
+}
+
+static bool take_address(struct link_table *t, const struct nlmsghdr *h)
+{
+	const struct ifaddrmsg *info = NLMSG_DATA(h);
+	const struct rtattr *a[IFA_LOCAL + 1];
+	struct address_prefix p;
+	size_t at;
+	if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*info)) || (info->ifa_family != AF_INET && info->ifa_family != AF_INET6))
+		return false;
+	struct link_info *link = find(t, (int)info->ifa_index, &at);
+	attributes(IFA_RTA(info), IFA_PAYLOAD(h), a, IFA_LOCAL);
+	if (!link || !address_of(info, a, &p))
+		return false;
+	size_t i = 0;
+	while (i < link->n_addresses && (!address_equal(&link->addresses[i].address, &p.address) || link->addresses[i].length != p.length))
+		i++;
+	bool there = i < link->n_addresses, wanted = h->nlmsg_type == RTM_NEWADDR;
+	if (there == wanted || (wanted && link->n_addresses == LINK_ADDRESSES))
+		return false;
+	if (wanted) {
+		link->addresses[link->n_addresses++] = p;
+	} else {
+		link->n_addresses--;
+		memmove(&link->addresses[i], &link->addresses[i + 1], (link->n_addresses - i) * sizeof(p));
+		memset(&link->addresses[link->n_addresses], 0, sizeof(p));
+	}
+	return true;
+}
+
+/* Only IPv4 default routes matter: the gateway is a host to ask when proof of a working link is needed. */
+static bool take_route(struct link_table *t, const struct nlmsghdr *h)
+{
+	const struct rtmsg *info = NLMSG_DATA(h);
+	const struct rtattr *a[RTA_GATEWAY + 1];
+	size_t at;
+	if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*info)) || info->rtm_family != AF_INET || info->rtm_dst_len != 0)
+		return false;
+	attributes(RTM_RTA(info), RTM_PAYLOAD(h), a, RTA_GATEWAY);
+	if (!a[RTA_OIF] || RTA_PAYLOAD(a[RTA_OIF]) < sizeof(int) || !a[RTA_GATEWAY] || RTA_PAYLOAD(a[RTA_GATEWAY]) < 4)
+		return false;
+	struct link_info *link = find(t, *(const int *)RTA_DATA(a[RTA_OIF]), &at);
+	const uint8_t *g = RTA_DATA(a[RTA_GATEWAY]);
+	uint32_t gateway = (uint32_t)g[0] << 24 | (uint32_t)g[1] << 16 | (uint32_t)g[2] << 8 | g[3];
+	if (!link)
+		return false;
+	uint32_t old = link->gateway;
+	if (h->nlmsg_type == RTM_NEWROUTE)
+		link->gateway = gateway;
+	else if (link->gateway == gateway)
+		link->gateway = 0;
+	return link->gateway != old;
+}
+
+int link_table_apply(struct link_table *table, const void *datagram, size_t len)
+{
+	int news = 0;
+	const struct nlmsghdr *h = datagram;
+	for (; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
+		bool changed = false;
+		if (h->nlmsg_flags & NLM_F_DUMP_INTR)
+			news |= LINK_TABLE_INTERRUPTED;
+		switch (h->nlmsg_type) {
+		case RTM_NEWLINK:
+		case RTM_DELLINK:
+			changed = take_link(table, h);
+			break;
+		case RTM_NEWADDR:
+		case RTM_DELADDR:
+			changed = take_address(table, h);
+			break;
+		case RTM_NEWROUTE:
+		case RTM_DELROUTE:
+			changed = take_route(table, h);
+			break;
+		case NLMSG_DONE:
+		case NLMSG_ERROR:
+			news |= LINK_TABLE_DONE;
+			break;
+		}
+		news |= changed ? LINK_TABLE_CHANGED : 0;
+	}
+	return len ? news | LINK_TABLE_MALFORMED : news;
+}
+
+void link_table_free(struct link_table *table)
+{
+	free(table->links);
+	*table = (struct link_table){0};
+}
+
+const struct link_info *link_table_find(const struct link_table *table, const char *name)
+{
+	for (size_t i = 0; i < table->n; i++)
+		if (strcmp(table->links[i].name, name) == 0)
+			return &table->links[i];
+	return NULL;
+}
+
+bool link_works(const struct link_info *link)
+{
+	const unsigned wanted = IFF_UP | IFF_RUNNING | IFF_BROADCAST;   /* RUNNING: there is a carrier */
+	return (link->flags & wanted) == wanted && !(link->flags & (IFF_NOARP | IFF_LOOPBACK)) && link->type == ARPHRD_ETHER;
+}
+
+bool link_usable(const struct link_info *link)
+{
+	static const char *const NEVER[] = {"docker", "cbr", "dummy", "virbr", "lxcbr", "veth", "lo", "cali", "tunl", "flannel", "kube-ipvs",
+					    "cni", "nodelocaldns", "lxc", "vxlan", "cilium", "ovn", "br-int", "weave", "podman"};
+	if (!link_works(link) || link->master)
+		return false;
+	for (size_t i = 0; i < sizeof(NEVER) / sizeof(NEVER[0]); i++) {
+		bool whole = strcmp(NEVER[i], "lo") == 0;
+		if (whole ? strcmp(link->name, "lo") == 0 : strncmp(link->name, NEVER[i], strlen(NEVER[i])) == 0)
+			return false;
+	}
+	return true;
+}
+
+bool link_has_subnet_of(const struct link_info *link, const struct address *a)
+{
+	for (size_t i = 0; i < link->n_addresses; i++) {
+		const struct address_prefix *p = &link->addresses[i];
+		unsigned host = p->address.family == ADDRESS_V4 ? 32 : 128;
+		if (p->length < host && address_prefix_contains(p, a))   /* a /32 is no subnet */
+			return true;
+	}
+	return false;
+}
+
+uint32_t link_own_address(const struct link_info *link)
+{
+	for (size_t i = 0; i < link->n_addresses; i++) {
+		const struct address_prefix *p = &link->addresses[i];
+		if (p->address.family == ADDRESS_V4 && p->length < 32 && (address_to_v4(&p->address) >> 16) != 0xa9fe)
+			return address_to_v4(&p->address);
+	}
+	return 0;
+}

@@ -1,0 +1,80 @@
+#include "arp/responder.h"
+
+#include <stdlib.h>
+
+#include "config/base/map.h"
+
+struct owned {
+	uint32_t address;
+	UT_hash_handle hh;
+};
+
+struct responder {
+	struct mac mac;
+	struct owned *owned;
+};
+
+struct responder *responder_new(void)
+{
+	return mem_zalloc(sizeof(struct responder));
+}
+
+void responder_free(struct responder *r)
+{
+	struct owned *o, *tmp;
+	if (!r)
+		return;
+	HASH_ITER(hh, r->owned, o, tmp) {
+		HASH_DEL(r->owned, o);
+		free(o);
+	}
+	free(r);
+}
+
+void responder_set_mac(struct responder *r, const struct mac *mac)
+{
+	r->mac = *mac;
+}
+
+static struct owned *find(const struct responder *r, uint32_t address)
+{
+	struct owned *o;
+	HASH_FIND(hh, r->owned, &address, sizeof(address), o);
+	return o;
+}
+
+void responder_set(struct responder *r, uint32_t address, bool answer)
+{
+	struct owned *o = find(r, address);
+	if (answer && !o) {
+		o = mem_zalloc(sizeof(*o));
+		o->address = address;
+		HASH_ADD(hh, r->owned, address, sizeof(o->address), o);
+	} else if (!answer && o) {
+		HASH_DEL(r->owned, o);
+		free(o);
+	}
+}
+
+bool responder_has(const struct responder *r, uint32_t address)
+{
+	return find(r, address) != NULL;
+}
+
+size_t responder_count(const struct responder *r)
+{
+	return HASH_COUNT(r->owned);
+}
+
+enum responder_verdict responder_receive(const struct responder *r, const struct arp_frame *frame, struct arp_frame *reply)
+{
+	bool for_us = mac_equal(&frame->eth_dst, &MAC_BROADCAST) || mac_equal(&frame->eth_dst, &r->mac);
+	if (!for_us || mac_equal(&frame->eth_src, &r->mac))
+		return RESPONDER_IGNORE;   /* another VLAN's or host's, or an echo of our own */
+	if (frame->spa && (find(r, frame->spa) || frame->op == ARP_REPLY || frame->spa == frame->tpa))
+		return RESPONDER_CLAIM;
+	if (frame->op != ARP_REQUEST || mac_equal(&frame->sha, &r->mac) || !find(r, frame->tpa))
+		return RESPONDER_IGNORE;
+	*reply = arp_answer(frame, &r->mac);
+	return frame->spa ? RESPONDER_ANSWER : RESPONDER_PROBE;
+}

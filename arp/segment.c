@@ -1,0 +1,327 @@
+#include "arp/segment.h"
+
+#include <stdlib.h>
+
+#include "arp/announcer.h"
+#include "arp/link.h"
+#include "arp/responder.h"
+#include "config/base/clock.h"
+#include "config/base/deadline.h"
+#include "config/base/log.h"
+#include "config/base/memory.h"
+
+#define ANNOUNCE_BATCH 64
+
+struct segment {
+	struct segment_config config;
+	struct link_info info;
+	struct link *link;
+	struct responder *responder;
+	struct announcer *announcer;
+	struct liveness *liveness;
+	struct ipv4_range *ranges;
+	size_t n_ranges;
+	struct deadline timer;
+	struct segment_counters counters;
+	bool pumping;
+};
+
+static void transmit(struct segment *s, const struct arp_frame *frame)
+{
+	uint8_t bytes[ARP_FRAME_SIZE];
+	arp_frame_build(frame, bytes);
+	if (link_send(s->link, bytes, sizeof(bytes)) < 0)
+		s->counters.send_failed++;
+}
+
+static void announce(struct segment *s, const struct announcement *a)
+{
+	struct arp_frame frame;
+	if (a->forms & ANNOUNCE_REQUEST) {
+		frame = arp_announcement(a->address, &s->info.mac);
+		transmit(s, &frame);
+		s->counters.gratuitous++;
+	}
+	if (a->forms & ANNOUNCE_REPLY) {
+		frame = arp_gratuitous_reply(a->address, &s->info.mac);
+		transmit(s, &frame);
+		s->counters.gratuitous++;
+	}
+}
+
+static void carry_out(struct segment *s, const struct liveness_action *action)
+{
+	switch (action->kind) {
+	case LIVENESS_SEND:
+		transmit(s, &action->frame);
+		break;
+	case LIVENESS_CHANGED:
+		s->config.on_state(s->config.data, s, action->peer, action->state);
+		break;
+	case LIVENESS_HEARD_AGAIN:
+		s->config.on_heard_again(s->config.data, s, action->peer);
+		break;
+	}
+}
+
+/* Lets the cores say what they have to say, takeover frames first, and sets the timer. Callbacks may come back here. */
+static void pump(struct segment *s)
+{
+	struct announcement due[ANNOUNCE_BATCH];
+	struct liveness_action action;
+	size_t n;
+	if (s->pumping)
+		return;
+	s->pumping = true;
+	int64_t now = clock_now();
+	while ((n = announcer_due(s->announcer, now, due, ANNOUNCE_BATCH)) > 0)
+		for (size_t i = 0; i < n; i++)
+			announce(s, &due[i]);
+	liveness_step(s->liveness, now);
+	while (liveness_take(s->liveness, &action))
+		carry_out(s, &action);
+	s->pumping = false;
+	deadline_set(&s->timer, clock_min(announcer_deadline(s->announcer), liveness_deadline(s->liveness)));
+}
+
+static void on_due(void *data)
+{
+	pump(data);
+}
+
+static void claim_heard(struct segment *s, const struct arp_frame *frame)
+{
+	s->config.on_claim(s->config.data, s, frame->spa, &frame->sha, &frame->eth_src);
+}
+
+static void receive(struct segment *s, const struct link_frame *raw, int64_t now)
+{
+	struct arp_frame frame, reply;
+	s->counters.received++;
+	if (!arp_frame_parse(raw->bytes, raw->len, &frame)) {
+		s->counters.malformed++;
+		return;
+	}
+	if (frame.op == ARP_REPLY && s->info.gateway && frame.spa == s->info.gateway && mac_equal(&frame.eth_dst, &s->info.mac))
+		liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
+	if (liveness_receive(s->liveness, &frame, now))
+		return;
+	switch (responder_receive(s->responder, &frame, &reply)) {
+	case RESPONDER_IGNORE:
+		return;
+	case RESPONDER_CLAIM:
+		claim_heard(s, &frame);
+		return;
+	case RESPONDER_ANSWER:
+		/* Whoever asks for a pool address from an own one answers ARP himself: proof of a working link when needed. */
+		liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
+		break;
+	case RESPONDER_PROBE:
+		if (announcer_once(s->announcer, frame.tpa, now))
+			announce(s, &(struct announcement){.address = frame.tpa, .forms = ANNOUNCE_REQUEST});
+		break;
+	}
+	s->counters.requests++;
+	s->counters.answers++;
+	transmit(s, &reply);
+}
+
+static void on_frames(void *data, const struct link_frame *frames, size_t n)
+{
+	struct segment *s = data;
+	int64_t now = clock_now();
+	for (size_t i = 0; i < n; i++)
+		receive(s, &frames[i], now);
+	pump(s);
+}
+
+static void make_filter(const struct segment *s, struct buffer *text)
+{
+	arp_filter(text, s->ranges, s->n_ranges, &s->info.mac);
+}
+
+static void apply_filter(struct segment *s)
+{
+	struct buffer text = BUFFER_INIT;
+	struct error err;
+	make_filter(s, &text);
+	if (link_set_filter(s->link, buffer_string(&text), &err) < 0)
+		log_error("filterFailed", KV("interface", s->info.name), "%s", err.text);
+	buffer_free(&text);
+}
+
+static void copy_ranges(struct segment *s, const struct ipv4_range *ranges, size_t n)
+{
+	free(s->ranges);
+	s->ranges = mem_zalloc(n * sizeof(*ranges));
+	if (n)
+		memcpy(s->ranges, ranges, n * sizeof(*ranges));
+	s->n_ranges = n;
+}
+
+static void use_link_info(struct segment *s, const struct link_info *link)
+{
+	s->info = *link;
+	responder_set_mac(s->responder, &link->mac);
+	liveness_set_self(s->liveness, link_own_address(link), &link->mac);
+}
+
+static void segment_free(struct segment *s)
+{
+	responder_free(s->responder);
+	announcer_free(s->announcer);
+	liveness_free(s->liveness);
+	free(s->ranges);
+	free(s);
+}
+
+static void ask_gateway(struct segment *s)
+{
+	if (s->info.gateway)
+		segment_ask(s, s->info.gateway);   /* its answer makes it a known host */
+}
+
+int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_info *link, const struct segment_config *config,
+		 const struct ipv4_range *ranges, size_t n_ranges, struct error *err)
+{
+	struct segment *s = mem_zalloc(sizeof(*s));
+	struct buffer text = BUFFER_INIT;
+	s->config = *config;
+	s->responder = responder_new();
+	s->announcer = announcer_new(config->gratuitous_interval);
+	s->liveness = liveness_new(config->node, config->liveness_interval);
+	copy_ranges(s, ranges, n_ranges);
+	use_link_info(s, link);
+	make_filter(s, &text);
+	int rc = link_open(&s->link, loop, link->name, buffer_string(&text), on_frames, s, err);
+	buffer_free(&text);
+	if (rc < 0) {
+		segment_free(s);
+		return rc;
+	}
+	deadline_init(&s->timer, loop, on_due, s);
+	ask_gateway(s);
+	*segmentp = s;
+	return 0;
+}
+
+static void on_timer_closed(void *data)
+{
+	segment_free(data);
+}
+
+void segment_close(struct segment *s)
+{
+	if (!s)
+		return;
+	link_close(s->link);
+	deadline_close(&s->timer, on_timer_closed);
+}
+
+void segment_update(struct segment *s, const struct link_info *link)
+{
+	bool up = link_works(link), was_up = link_works(&s->info), new_mac = !mac_equal(&link->mac, &s->info.mac);
+	int64_t now = clock_now();
+	use_link_info(s, link);
+	if (new_mac)
+		apply_filter(s);
+	if (up && !was_up) {
+		link_discard(s->link);
+		link_wake(s->link);
+		liveness_reset(s->liveness, now);
+	}
+	if (up && (!was_up || new_mac))
+		announcer_restart_all(s->announcer, now);
+	ask_gateway(s);
+	pump(s);
+}
+
+const struct link_info *segment_link(const struct segment *s)
+{
+	return &s->info;
+}
+
+void segment_set_ranges(struct segment *s, const struct ipv4_range *ranges, size_t n)
+{
+	if (n == s->n_ranges && (n == 0 || memcmp(ranges, s->ranges, n * sizeof(*ranges)) == 0))
+		return;
+	copy_ranges(s, ranges, n);
+	apply_filter(s);
+}
+
+void segment_set_peers(struct segment *s, const struct liveness_peer *peers, size_t n)
+{
+	liveness_set_peers(s->liveness, peers, n, clock_now());
+	pump(s);
+}
+
+void segment_set_ready(struct segment *s, bool ready)
+{
+	liveness_set_ready(s->liveness, ready);
+}
+
+void segment_own(struct segment *s, uint32_t address)
+{
+	if (responder_has(s->responder, address))
+		return;
+	responder_set(s->responder, address, true);
+	segment_announce(s, address);
+}
+
+void segment_release(struct segment *s, uint32_t address)
+{
+	responder_set(s->responder, address, false);
+	announcer_stop(s->announcer, address);
+}
+
+bool segment_owns(const struct segment *s, uint32_t address)
+{
+	return responder_has(s->responder, address);
+}
+
+void segment_announce(struct segment *s, uint32_t address)
+{
+	announcer_start(s->announcer, address, clock_now());
+	pump(s);
+}
+
+void segment_ask(struct segment *s, uint32_t address)
+{
+	uint32_t own = link_own_address(&s->info);
+	if (!own)
+		return;   /* a question from 0.0.0.0 would be an RFC 5227 probe, and could make a rebooting owner give up */
+	struct arp_frame frame = arp_question(own, &s->info.mac, address, NULL);
+	transmit(s, &frame);
+}
+
+void segment_woke(struct segment *s)
+{
+	link_discard(s->link);
+	liveness_reset(s->liveness, clock_now());
+	pump(s);
+}
+
+enum liveness_state segment_liveness(const struct segment *s, const char *node)
+{
+	return liveness_get(s->liveness, node);
+}
+
+bool segment_undecided(const struct segment *s, const char *node)
+{
+	return liveness_undecided(s->liveness, node);
+}
+
+bool segment_connected(const struct segment *s)
+{
+	return liveness_connected(s->liveness);
+}
+
+const char *segment_peer_of_mac(const struct segment *s, const struct mac *mac)
+{
+	return liveness_peer_of_mac(s->liveness, mac);
+}
+
+const struct segment_counters *segment_counters(const struct segment *s)
+{
+	return &s->counters;
+}

@@ -1,0 +1,63 @@
+/* One link put to work: the packet socket and the pure cores around it (responder, announcer, liveness), with their timer.
+ * A thin shell: it moves frames and time between them and tells its owner what they found. IPv4; NDP will stand beside. */
+#ifndef ARP_SEGMENT_H
+#define ARP_SEGMENT_H
+
+#include <uv.h>
+
+#include "arp/filter.h"
+#include "arp/link_table.h"
+#include "arp/liveness.h"
+#include "config/base/error.h"
+
+struct segment;
+
+struct segment_config {
+	const char *node;               /* our node's name */
+	int64_t liveness_interval;      /* microseconds */
+	int64_t gratuitous_interval;    /* 0: no refresh */
+	/* All run from the loop; they may call any verb but segment_close. */
+	void (*on_state)(void *data, struct segment *s, const char *peer, enum liveness_state state);
+	void (*on_heard_again)(void *data, struct segment *s, const char *peer);
+	/* Somebody's frame says that `address` (host byte order) is at sha; eth_src differs from it when a guard speaks. */
+	void (*on_claim)(void *data, struct segment *s, uint32_t address, const struct mac *sha, const struct mac *eth_src);
+	void *data;
+};
+
+struct segment_counters {
+	uint64_t received, malformed, requests, answers, gratuitous, send_failed;
+};
+
+/* Opens the link. -EPERM, -ENODEV, ... with err. */
+int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_info *link, const struct segment_config *config,
+		 const struct ipv4_range *ranges, size_t n_ranges, struct error *err);
+void segment_close(struct segment *s);   /* NULL is fine */
+
+/* News of the link: addresses, MAC, carrier. Announces again when the carrier is back or the MAC is another. */
+void segment_update(struct segment *s, const struct link_info *link);
+const struct link_info *segment_link(const struct segment *s);
+void segment_set_ranges(struct segment *s, const struct ipv4_range *ranges, size_t n);
+void segment_set_peers(struct segment *s, const struct liveness_peer *peers, size_t n);
+void segment_set_ready(struct segment *s, bool ready);   /* answer liveness requests */
+
+/* Answer for the address, and announce it now; or stop both. Repeating it changes nothing. */
+void segment_own(struct segment *s, uint32_t address);
+void segment_release(struct segment *s, uint32_t address);
+bool segment_owns(const struct segment *s, uint32_t address);
+void segment_announce(struct segment *s, uint32_t address);   /* an owned one, once more from the start */
+
+/* Asks for the address by broadcast, from the node's own address; answers arrive as on_claim. */
+void segment_ask(struct segment *s, uint32_t address);
+
+/* Our own process slept: drops what is queued and all verdicts. */
+void segment_woke(struct segment *s);
+
+enum liveness_state segment_liveness(const struct segment *s, const char *node);
+
+/* The wire cannot judge this node: it is no peer here, or neither alive nor proven silent although we watch it. */
+bool segment_undecided(const struct segment *s, const char *node);
+bool segment_connected(const struct segment *s);   /* some peer is alive: others can hear us and we them */
+const char *segment_peer_of_mac(const struct segment *s, const struct mac *mac);
+const struct segment_counters *segment_counters(const struct segment *s);
+
+#endif
