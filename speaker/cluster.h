@@ -1,0 +1,51 @@
+/* The set of watches that keeps the model: which resources, how they are decoded, and whether the API server answers.
+ * One of them per process, whatever the roles. A shell: it decides nothing. */
+#ifndef SPEAKER_CLUSTER_H
+#define SPEAKER_CLUSTER_H
+
+#include "config/options.h"
+#include "k8sclient/watcher.h"
+#include "speaker/leadership.h"
+#include "speaker/model.h"
+
+struct cluster;
+
+struct cluster_config {
+	const struct options *options;
+	const char *name_space;
+	struct leadership *leadership;   /* NULL without the controller role */
+};
+
+void cluster_init(struct cluster **clusterp, uv_loop_t *loop, struct turn *turn, struct api *api, const struct cluster_config *config);
+void cluster_start(struct cluster *c);
+void cluster_close(struct cluster *c);
+
+struct model *cluster_model(struct cluster *c);
+struct api *cluster_api(struct cluster *c);
+const char *cluster_namespace(const struct cluster *c);
+
+/* A step of the turn, before the roles': renews the EndpointSlice selector when the set of Services changed. */
+void cluster_step(void *cluster);
+
+/* Every resource that the roles need has been listed once. */
+bool cluster_synced(const struct cluster *c);
+
+/* The API server answers our watches; since: the moment it did so again (clock.h), for rules that must not trust what an
+ * outage left behind. */
+bool cluster_api_answers(const struct cluster *c);
+int64_t cluster_answers_since(const struct cluster *c);
+
+/* An object of ours that a write or a GET returned: into the model before the watch repeats it. */
+void cluster_take_lease(struct cluster *c, const json_t *lease);
+void cluster_take_service(struct cluster *c, const json_t *service);
+
+/* Problems of single objects since the last call (invalid pools, ...), oldest first; NULL: no more. The caller emits Events.
+ * object: borrowed until the next call. */
+struct cluster_problem {
+	const char *kind, *api_version;
+	struct object_meta meta;
+	char text[600];
+};
+const struct cluster_problem *cluster_next_problem(struct cluster *c);
+
+#endif

@@ -1,0 +1,175 @@
+#include "speaker/election.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "speaker/names.h"
+
+#define LINKS_MAX 16
+
+const char *election_refusal_text(enum election_refusal refusal)
+{
+	static const char *const TEXTS[] = {"eligible", "serviceDeleted", "noEndpoints", "noMatchingAdvertisement", "nodeUnknown", "nodeExcluded", "noLink"};
+	return TEXTS[refusal];
+}
+
+void election_hash(const char *node, const struct address *a, uint8_t hash[SHA256_SIZE])
+{
+	char text[ADDRESS_TEXT], input[256 + ADDRESS_TEXT]; /* a node's name has at most 253 bytes */
+	int n = snprintf(input, sizeof(input), "%s#%s", node, address_format(a, text));
+	sha256(input, (size_t)n < sizeof(input) ? (size_t)n : sizeof(input) - 1, hash);
+}
+
+/* A status that names another address, and not this one, means that the Service is moving away from it. Before there is a
+ * status the record itself is enough: the speaker starts early. */
+static bool uses(const struct model *m, const struct service *s, const struct record *r)
+{
+	return model_is_ours(m, s) && record_names(r, s->meta.key, s->meta.uid) &&
+	       (s->n_ingress == 0 || service_has_ingress(s, &r->address));
+}
+
+const struct service *election_user(const struct model *m, const struct record *r)
+{
+	for (size_t i = 0; i < r->n_services; i++) {
+		const struct service *s = model_service(m, r->services[i]);
+		if (s && uses(m, s, r))
+			return s;
+	}
+	return NULL;
+}
+
+/* Advertisements that cover pool, Service and node. */
+static size_t covering(const struct model *m, const struct pool *pool, const struct service *s, const struct labels *node_labels,
+		       const struct advertisement **out, size_t max)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < m->n_advertisements && n < max; i++) {
+		const struct advertisement *ad = m->advertisements[i];
+		if (advertisement_selects_pool(ad, pool) && advertisement_selects_service(ad, &s->meta.labels) &&
+		    advertisement_selects_node(ad, node_labels))
+			out[n++] = ad;
+	}
+	return n;
+}
+
+#define ADS_MAX 64
+
+static size_t links_of(const struct advertisement *const *ads, size_t n_ads, const struct address *a, const struct node_record *node,
+		       const struct node_link **links, size_t max)
+{
+	bool any = false;
+	size_t n = 0, in_subnet = 0;
+	const struct node_link *all[LINKS_MAX];
+	for (size_t i = 0; i < n_ads; i++)
+		any |= ads[i]->n_interfaces == 0;
+	for (size_t i = 0; i < node->n_links && n < LINKS_MAX; i++) {
+		const struct node_link *l = &node->links[i];
+		bool named = false;
+		for (size_t j = 0; j < n_ads; j++)
+			named |= strings_contain(ads[j]->interfaces, ads[j]->n_interfaces, l->name);
+		if (named || (any && l->by_default))
+			all[n++] = l;
+	}
+	for (size_t i = 0; i < n && in_subnet < max; i++)
+		for (size_t j = 0; j < all[i]->n_addresses; j++)
+			if (all[i]->addresses[j].length < 32 && address_prefix_contains(&all[i]->addresses[j], a)) {
+				links[in_subnet++] = all[i];
+				break;
+			}
+	if (in_subnet)
+		return in_subnet;
+	n = n < max ? n : max;
+	memcpy(links, all, n * sizeof(*links));
+	return n;
+}
+
+/* Everything about one node and address; fills the candidate when it is eligible. */
+static enum election_refusal examine(const struct model *m, const struct record *r, const struct service *s, const struct pool *pool,
+				     const struct node *node, struct candidate *out)
+{
+	const struct advertisement *ads[ADS_MAX];
+	const struct node_record *record = model_node_record(m, node->meta.name);
+	const struct node_link *link;
+	if (node->network_unavailable || (!m->ignore_exclude_label && labels_get(&node->meta.labels, LABEL_EXCLUDE)))
+		return ELECTION_NODE_EXCLUDED;
+	size_t n_ads = covering(m, pool, s, &node->meta.labels, ads, ADS_MAX);
+	if (n_ads == 0)
+		return ELECTION_NO_ADVERTISEMENT;
+	if (!model_has_endpoint(m, s->meta.key, s->local ? node->meta.name : NULL))
+		return ELECTION_NO_ENDPOINT;
+	if (!record || links_of(ads, n_ads, &r->address, record, &link, 1) == 0)
+		return ELECTION_NO_LINK;
+	if (out) {
+		*out = (struct candidate){.node = node->meta.name, .link = link};
+		for (size_t i = 0; i < n_ads; i++)
+			out->score += advertisement_score(ads[i], &node->meta.labels);
+		election_hash(node->meta.name, &r->address, out->hash);
+	}
+	return ELECTION_ELIGIBLE;
+}
+
+/* Services that share an address have the same policy and pool (the allocator sees to it), but endpoints of their own: a
+ * node is as good as its best. */
+static enum election_refusal examine_all(const struct model *m, const struct record *r, const struct node *node, struct candidate *out)
+{
+	enum election_refusal refusal = ELECTION_NO_SERVICE;
+	const struct pool *pool = model_pool_of(m, &r->address);
+	if (r->address.family != ADDRESS_V4)   /* NDP comes later; the allocator says so to the user */
+		return ELECTION_NO_LINK;
+	for (size_t i = 0; i < r->n_services; i++) {
+		const struct service *s = model_service(m, r->services[i]);
+		if (!s || !uses(m, s, r))
+			continue;
+		refusal = pool ? examine(m, r, s, pool, node, out) : ELECTION_NO_ADVERTISEMENT;
+		if (refusal == ELECTION_ELIGIBLE)
+			return refusal;
+	}
+	return refusal;
+}
+
+enum election_refusal election_check(const struct model *m, const struct record *r, const char *node)
+{
+	const struct node *n = model_node(m, node);
+	return n ? examine_all(m, r, n, NULL) : ELECTION_NO_NODE;
+}
+
+static int preference(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+	if (x->score != y->score)
+		return x->score > y->score ? -1 : 1;
+	return memcmp(x->hash, y->hash, SHA256_SIZE);
+}
+
+size_t election_candidates(const struct model *m, const struct record *r, struct candidate **listp)
+{
+	struct node_entry *e, *tmp;
+	size_t n = 0;
+	struct candidate *list = mem_zalloc((HASH_COUNT(m->nodes) + 1) * sizeof(*list));
+	HASH_ITER(hh, m->nodes, e, tmp)
+		n += examine_all(m, r, e->node, &list[n]) == ELECTION_ELIGIBLE;
+	qsort(list, n, sizeof(*list), preference);
+	*listp = list;
+	return n;
+}
+
+/* The links of the Service that makes the node eligible, as examine_all has it; else of the first that uses the address. */
+size_t election_links(const struct model *m, const struct record *r, const struct node_record *node, const struct node_link **links, size_t max)
+{
+	const struct advertisement *ads[ADS_MAX];
+	const struct pool *pool = model_pool_of(m, &r->address);
+	const struct node *n = model_node(m, node->node);
+	const struct service *chosen = NULL;
+	for (size_t i = 0; pool && n && i < r->n_services; i++) {
+		const struct service *s = model_service(m, r->services[i]);
+		if (!s || !uses(m, s, r))
+			continue;
+		bool eligible = examine(m, r, s, pool, n, NULL) == ELECTION_ELIGIBLE;
+		if (eligible || !chosen)
+			chosen = s;
+		if (eligible)
+			break;
+	}
+	return chosen ? links_of(ads, covering(m, pool, chosen, &n->meta.labels, ads, ADS_MAX), &r->address, node, links, max) : 0;
+}

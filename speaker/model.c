@@ -1,0 +1,452 @@
+#include "speaker/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "speaker/names.h"
+
+void model_init(struct model *m, const char *lb_class, bool ignore_exclude_label)
+{
+	*m = (struct model){.lb_class = mem_strdup(lb_class), .ignore_exclude_label = ignore_exclude_label};
+}
+
+/* An answer to a write may arrive before watch events that are older, or after those of a re-made object: versions of one
+ * resource are comparable whatever the uid. */
+static bool is_stale(const struct object_meta *have, const struct object_meta *got)
+{
+	return resource_version_compare(got->resource_version, have->resource_version) < 0;
+}
+
+/* ---- Services ---- */
+
+static struct service_entry *service_entry(const struct model *m, const char *key)
+{
+	struct service_entry *e;
+	HASH_FIND_STR(m->services, key, e);
+	return e;
+}
+
+struct service *model_service(const struct model *m, const char *key)
+{
+	struct service_entry *e = service_entry(m, key);
+	return e ? e->service : NULL;
+}
+
+void model_put_service(struct model *m, struct service *s)
+{
+	struct service_entry *e = service_entry(m, s->meta.key);
+	if (e && is_stale(&e->service->meta, &s->meta)) {
+		service_free(s);
+		return;
+	}
+	m->revision++;
+	if (e) {   /* the key lives in the object */
+		HASH_DEL(m->services, e);
+		service_free(e->service);
+	} else {
+		e = mem_zalloc(sizeof(*e));
+	}
+	e->service = s;
+	HASH_ADD_KEYPTR(hh, m->services, s->meta.key, strlen(s->meta.key), e);
+}
+
+void model_drop_service(struct model *m, const char *key)
+{
+	struct service_entry *e = service_entry(m, key);
+	if (!e)
+		return;
+	m->revision++;
+	HASH_DEL(m->services, e);
+	service_free(e->service);
+	free(e);
+}
+
+bool model_is_ours(const struct model *m, const struct service *s)
+{
+	const char *class = s->lb_class ? s->lb_class : "";
+	return s->load_balancer && !s->meta.deleting && strcmp(class, m->lb_class) == 0;
+}
+
+const struct service *model_ingress_user(const struct model *m, const struct address *a, const struct service *except)
+{
+	struct service_entry *e, *tmp;
+	HASH_ITER(hh, m->services, e, tmp)
+		if (e->service != except && service_has_ingress(e->service, a))
+			return e->service;
+	return NULL;
+}
+
+/* ---- EndpointSlices ---- */
+
+static void unlink_slice(struct model *m, struct slice_entry *e)
+{
+	struct service_slices *group;
+	HASH_FIND_STR(m->service_slices, e->slice->service, group);
+	struct slice_entry **place = &group->first;
+	while (*place != e)
+		place = &(*place)->next;
+	*place = e->next;
+	if (group->first)
+		return;
+	HASH_DEL(m->service_slices, group);
+	free(group->service);
+	free(group);
+}
+
+static void link_slice(struct model *m, struct slice_entry *e)
+{
+	struct service_slices *group;
+	HASH_FIND_STR(m->service_slices, e->slice->service, group);
+	if (!group) {
+		group = mem_zalloc(sizeof(*group));
+		group->service = mem_strdup(e->slice->service);
+		HASH_ADD_KEYPTR(hh, m->service_slices, group->service, strlen(group->service), group);
+	}
+	e->next = group->first;
+	group->first = e;
+}
+
+void model_drop_slice(struct model *m, const char *key)
+{
+	struct slice_entry *e;
+	HASH_FIND_STR(m->slices, key, e);
+	if (!e)
+		return;
+	m->revision++;
+	unlink_slice(m, e);
+	HASH_DEL(m->slices, e);
+	endpoint_slice_free(e->slice);
+	free(e);
+}
+
+void model_put_slice(struct model *m, struct endpoint_slice *s)
+{
+	model_drop_slice(m, s->meta.key);
+	struct slice_entry *e = mem_zalloc(sizeof(*e));
+	e->slice = s;
+	HASH_ADD_KEYPTR(hh, m->slices, s->meta.key, strlen(s->meta.key), e);
+	link_slice(m, e);
+	m->revision++;
+}
+
+bool model_has_endpoint(const struct model *m, const char *service_key, const char *node)
+{
+	struct service_slices *group;
+	HASH_FIND_STR(m->service_slices, service_key, group);
+	for (struct slice_entry *e = group ? group->first : NULL; e; e = e->next)
+		for (size_t i = 0; i < e->slice->n; i++) {
+			const struct endpoint *p = &e->slice->endpoints[i];
+			if (p->can_serve && (!node || (p->node && strcmp(p->node, node) == 0)))
+				return true;
+		}
+	return false;
+}
+
+/* ---- Nodes and Namespaces ---- */
+
+static struct node_entry *node_entry(const struct model *m, const char *name)
+{
+	struct node_entry *e;
+	HASH_FIND_STR(m->nodes, name, e);
+	return e;
+}
+
+struct node *model_node(const struct model *m, const char *name)
+{
+	struct node_entry *e = node_entry(m, name);
+	return e ? e->node : NULL;
+}
+
+/* kubelets touch their Node every few minutes; only what decides something counts as a change. */
+static bool node_differs(const struct node *a, const struct node *b)
+{
+	return a->ready != b->ready || a->network_unavailable != b->network_unavailable || a->meta.deleting != b->meta.deleting ||
+	       strcmp(a->meta.uid, b->meta.uid) != 0 || !labels_equal(&a->meta.labels, &b->meta.labels);
+}
+
+void model_put_node(struct model *m, struct node *n)
+{
+	struct node_entry *e = node_entry(m, n->meta.name);
+	if (!e || node_differs(e->node, n))
+		m->revision++;
+	if (e) {
+		HASH_DEL(m->nodes, e);
+		node_free(e->node);
+	} else {
+		e = mem_zalloc(sizeof(*e));
+	}
+	e->node = n;
+	HASH_ADD_KEYPTR(hh, m->nodes, n->meta.name, strlen(n->meta.name), e);
+}
+
+void model_drop_node(struct model *m, const char *name)
+{
+	struct node_entry *e = node_entry(m, name);
+	if (!e)
+		return;
+	m->revision++;
+	HASH_DEL(m->nodes, e);
+	node_free(e->node);
+	free(e);
+}
+
+const struct labels *model_namespace_labels(const struct model *m, const char *name)
+{
+	struct namespace_entry *e;
+	HASH_FIND_STR(m->namespaces, name, e);
+	return e ? &e->meta.labels : NULL;
+}
+
+void model_drop_namespace(struct model *m, const char *name)
+{
+	struct namespace_entry *e;
+	HASH_FIND_STR(m->namespaces, name, e);
+	if (!e)
+		return;
+	m->revision++;
+	HASH_DEL(m->namespaces, e);
+	object_meta_free(&e->meta);
+	free(e);
+}
+
+void model_put_namespace(struct model *m, struct object_meta *meta)
+{
+	model_drop_namespace(m, meta->name);
+	struct namespace_entry *e = mem_zalloc(sizeof(*e));
+	e->meta = *meta;
+	*meta = (struct object_meta){0};
+	HASH_ADD_KEYPTR(hh, m->namespaces, e->meta.name, strlen(e->meta.name), e);
+	m->revision++;
+}
+
+/* ---- our Leases ---- */
+
+static struct record_entry *record_entry(const struct model *m, const struct address *a)
+{
+	struct record_entry *e;
+	HASH_FIND(hh, m->records, a, sizeof(*a), e);
+	return e;
+}
+
+struct record *model_record(const struct model *m, const struct address *a)
+{
+	struct record_entry *e = record_entry(m, a);
+	return e ? e->record : NULL;
+}
+
+void model_put_record(struct model *m, struct record *r, bool confirmed)
+{
+	struct record_entry *e = record_entry(m, &r->address);
+	bool passed = resource_version_compare(r->meta.resource_version, m->records_version) <= 0;
+	if (confirmed && !passed)
+		mem_replace(&m->records_version, r->meta.resource_version);
+	if (e && is_stale(&e->record->meta, &r->meta)) {
+		e->confirmed |= confirmed;
+		record_free(r);
+		return;
+	}
+	/* The watch has shown it, and its end. One without our label it never shows: that one was read because it is in the way. */
+	if (!e && !confirmed && passed && labels_get(&r->meta.labels, LABEL_CLASS)) {
+		record_free(r);
+		return;
+	}
+	m->revision++;
+	if (e) {
+		HASH_DEL(m->records, e);
+		record_free(e->record);
+	} else {
+		e = mem_zalloc(sizeof(*e));
+	}
+	e->record = r;
+	e->confirmed |= confirmed;
+	HASH_ADD_KEYPTR(hh, m->records, &r->address, sizeof(r->address), e);
+}
+
+void model_drop_record(struct model *m, const struct address *a)
+{
+	struct record_entry *e = record_entry(m, a);
+	if (!e)
+		return;
+	m->revision++;
+	HASH_DEL(m->records, e);
+	record_free(e->record);
+	free(e);
+}
+
+void model_drop_record_object(struct model *m, const struct address *a, const char *uid)
+{
+	const struct record *r = model_record(m, a);
+	if (r && strcmp(r->meta.uid, uid) == 0)
+		model_drop_record(m, a);
+}
+
+struct node_record *model_node_record(const struct model *m, const char *node)
+{
+	struct node_record_entry *e;
+	char *name = node_record_name(node);
+	HASH_FIND_STR(m->node_records, name, e);
+	free(name);
+	return e ? e->record : NULL;
+}
+
+void model_drop_node_record(struct model *m, const char *lease_name)
+{
+	struct node_record_entry *e;
+	HASH_FIND_STR(m->node_records, lease_name, e);
+	if (!e)
+		return;
+	m->revision++;
+	HASH_DEL(m->node_records, e);
+	node_record_free(e->record);
+	free(e);
+}
+
+void model_put_node_record(struct model *m, struct node_record *r, bool confirmed)
+{
+	struct node_record_entry *e;
+	HASH_FIND_STR(m->node_records, r->meta.name, e);
+	if (e && is_stale(&e->record->meta, &r->meta)) {
+		e->confirmed |= confirmed;
+		node_record_free(r);
+		return;
+	}
+	model_drop_node_record(m, r->meta.name);
+	e = mem_zalloc(sizeof(*e));
+	e->record = r;
+	e->confirmed = confirmed;
+	HASH_ADD_KEYPTR(hh, m->node_records, r->meta.name, strlen(r->meta.name), e);
+	m->revision++;
+}
+
+void model_drop_unconfirmed(struct model *m)
+{
+	struct record_entry *r, *next_r;
+	struct node_record_entry *n, *next_n;
+	HASH_ITER(hh, m->records, r, next_r)
+		if (!r->confirmed)
+			model_drop_record(m, &r->record->address);
+	HASH_ITER(hh, m->node_records, n, next_n)
+		if (!n->confirmed)
+			model_drop_node_record(m, n->record->meta.name);
+}
+
+/* ---- pools and advertisements ---- */
+
+static int try_order(const void *a, const void *b)
+{
+	const struct pool_entry *x = a, *y = b;
+	return pool_compare(x->pool, y->pool);
+}
+
+/* Of two that overlap the older stays, whatever the order they arrived in. */
+static void validate_pools(struct model *m)
+{
+	for (size_t i = 0; i < m->n_pools; i++)
+		mem_replace(&m->pools[i].refused, NULL);
+	for (size_t i = 0; i < m->n_pools; i++)
+		for (size_t j = 0; j < m->n_pools; j++) {
+			const struct pool *p = m->pools[i].pool, *other = m->pools[j].pool;
+			if (i == j || m->pools[i].refused || !pool_overlaps(p, other) || object_meta_compare_age(&p->meta, &other->meta) < 0)
+				continue;
+			m->pools[i].refused = mem_printf("IPAddressPool %s: overlaps with the older pool %s and is not used; remove the common addresses from one",
+							 p->meta.name, other->meta.name);
+		}
+	if (m->n_pools)
+		qsort(m->pools, m->n_pools, sizeof(*m->pools), try_order);
+	m->revision++;
+}
+
+static void remove_pool(struct model *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_pools; i++) {
+		if (strcmp(m->pools[i].pool->meta.name, name) != 0)
+			continue;
+		pool_free(m->pools[i].pool);
+		free(m->pools[i].refused);
+		m->pools[i] = m->pools[--m->n_pools];
+		return;
+	}
+}
+
+void model_put_pool(struct model *m, struct pool *p)
+{
+	remove_pool(m, p->meta.name);
+	m->pools = mem_realloc(m->pools, (m->n_pools + 1) * sizeof(*m->pools));
+	m->pools[m->n_pools++] = (struct pool_entry){.pool = p};
+	validate_pools(m);
+}
+
+void model_drop_pool(struct model *m, const char *name)
+{
+	remove_pool(m, name);
+	validate_pools(m);
+}
+
+void model_drop_advertisement(struct model *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_advertisements; i++) {
+		if (strcmp(m->advertisements[i]->meta.name, name) != 0)
+			continue;
+		advertisement_free(m->advertisements[i]);
+		m->advertisements[i] = m->advertisements[--m->n_advertisements];
+		m->revision++;
+		return;
+	}
+}
+
+void model_put_advertisement(struct model *m, struct advertisement *ad)
+{
+	model_drop_advertisement(m, ad->meta.name);
+	m->advertisements = mem_realloc(m->advertisements, (m->n_advertisements + 1) * sizeof(*m->advertisements));
+	m->advertisements[m->n_advertisements++] = ad;
+	m->revision++;
+}
+
+const struct pool *model_pool_of(const struct model *m, const struct address *a)
+{
+	for (size_t i = 0; i < m->n_pools; i++)
+		if (!m->pools[i].refused && pool_contains(m->pools[i].pool, a))
+			return m->pools[i].pool;
+	return NULL;
+}
+
+const struct pool *model_pool_named(const struct model *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_pools; i++)
+		if (!m->pools[i].refused && strcmp(m->pools[i].pool->meta.name, name) == 0)
+			return m->pools[i].pool;
+	return NULL;
+}
+
+/* ---- end ---- */
+
+void model_free(struct model *m)
+{
+	struct service_entry *s, *s_next;
+	struct slice_entry *e, *e_next;
+	struct node_entry *n, *n_next;
+	struct namespace_entry *ns, *ns_next;
+	struct record_entry *r, *r_next;
+	struct node_record_entry *nr, *nr_next;
+	HASH_ITER(hh, m->services, s, s_next)
+		model_drop_service(m, s->service->meta.key);
+	HASH_ITER(hh, m->slices, e, e_next)
+		model_drop_slice(m, e->slice->meta.key);
+	HASH_ITER(hh, m->nodes, n, n_next)
+		model_drop_node(m, n->node->meta.name);
+	HASH_ITER(hh, m->namespaces, ns, ns_next)
+		model_drop_namespace(m, ns->meta.name);
+	HASH_ITER(hh, m->records, r, r_next)
+		model_drop_record(m, &r->record->address);
+	HASH_ITER(hh, m->node_records, nr, nr_next)
+		model_drop_node_record(m, nr->record->meta.name);
+	while (m->n_pools)
+		remove_pool(m, m->pools[0].pool->meta.name);
+	while (m->n_advertisements)
+		model_drop_advertisement(m, m->advertisements[0]->meta.name);
+	free(m->pools);
+	free(m->advertisements);
+	free(m->lb_class);
+	free(m->records_version);
+	*m = (struct model){0};
+}

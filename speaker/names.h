@@ -1,0 +1,27 @@
+/* Names that others see: annotations, labels, Lease names, event reasons. MetalLB's where it has one. */
+#ifndef SPEAKER_NAMES_H
+#define SPEAKER_NAMES_H
+
+/* on Services (metallb-l2.md section 2.1) */
+#define ANNOTATION_IPS "metallb.io/loadBalancerIPs"
+#define ANNOTATION_POOL "metallb.io/address-pool"
+#define ANNOTATION_FROM_POOL "metallb.io/ip-allocated-from-pool"
+#define ANNOTATION_OLD_IPS "metallb.universe.tf/loadBalancerIPs"
+#define ANNOTATION_OLD_POOL "metallb.universe.tf/address-pool"
+
+/* on Nodes */
+#define LABEL_EXCLUDE "node.kubernetes.io/exclude-from-external-load-balancers"
+
+/* on our Leases (design.md section 5) */
+#define LABEL_CLASS "l2lb.io/class"       /* "default", or a hash of --lb-class */
+#define LABEL_RECORD "l2lb.io/record"     /* "address", "node", "leader" */
+#define RECORD_SERVICES "l2lb.io/services"          /* "ns/name,ns/name" */
+#define RECORD_SERVICE_UIDS "l2lb.io/service-uids"  /* in the same order */
+#define RECORD_PREVIOUS "l2lb.io/previous"          /* the last three holders, newest first */
+#define RECORD_LINK "l2lb.io/link"                  /* the holder's link */
+#define RECORD_LINKS "l2lb.io/links"                /* of a node, JSON */
+
+#define DEFAULT_NAMESPACE "metallb-system"
+#define LEADER_LEASE "l2lb-controller"
+
+#endif

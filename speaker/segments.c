@@ -1,0 +1,259 @@
+#include "speaker/segments.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/base/log.h"
+#include "config/base/memory.h"
+
+struct segment_entry {
+	int index;                  /* of the link: names can change */
+	struct segment *segment;
+};
+
+struct segments {
+	uv_loop_t *loop;
+	struct segment_config config;
+	struct links *links;
+	struct segment_entry *open;
+	size_t n;
+	int refused_index;          /* the link last refused, and why: said once */
+	int refused_error;
+	bool ready;
+	void (*on_links)(void *data);
+	void *data;
+};
+
+static void on_change(void *data)
+{
+	struct segments *s = data;
+	s->on_links(s->data);
+}
+
+int segments_init(struct segments **sp, uv_loop_t *loop, const struct segment_config *config, void (*on_links)(void *data), void *data)
+{
+	struct segments *s = mem_zalloc(sizeof(*s));
+	s->loop = loop;
+	s->config = *config;
+	s->on_links = on_links;
+	s->data = data;
+	int rc = links_init(&s->links, loop, on_change, s);
+	if (rc < 0)
+		free(s);
+	else
+		*sp = s;
+	return rc;
+}
+
+void segments_start(struct segments *s)
+{
+	links_start(s->links);
+}
+
+void segments_close(struct segments *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->n; i++)
+		segment_close(s->open[i].segment);
+	links_close(s->links);
+	free(s->open);
+	free(s);
+}
+
+/* ---- what is wanted ---- */
+
+static bool named(const struct model *m, const char *link)
+{
+	for (size_t i = 0; i < m->n_advertisements; i++)
+		if (strings_contain(m->advertisements[i]->interfaces, m->advertisements[i]->n_interfaces, link))
+			return true;
+	return false;
+}
+
+/* Usable by default, or named in an advertisement. Carrier does not matter: a segment survives its loss. */
+static bool wanted(const struct model *m, const struct link_info *link)
+{
+	struct link_info up = *link;
+	up.flags |= IFF_UP | IFF_RUNNING;
+	return link_usable(&up) || (named(m, link->name) && link_works(&up));
+}
+
+static size_t pool_ranges(const struct model *m, struct ipv4_range **rangesp)
+{
+	size_t n = 0, most = 0;
+	for (size_t i = 0; i < m->n_pools; i++)
+		most += m->pools[i].pool->n_ranges;
+	struct ipv4_range *ranges = mem_zalloc((most + 1) * sizeof(*ranges));
+	for (size_t i = 0; i < m->n_pools; i++)
+		for (size_t j = 0; j < m->pools[i].pool->n_ranges && !m->pools[i].refused; j++) {
+			const struct address_range *r = &m->pools[i].pool->ranges[j];
+			if (r->first.family == ADDRESS_V4)
+				ranges[n++] = (struct ipv4_range){address_to_v4(&r->first), address_to_v4(&r->last)};
+		}
+	*rangesp = ranges;
+	return n;
+}
+
+/* ---- peers: nodes with a link on the same subnet ---- */
+
+static const struct node_link *link_on_subnet(const struct node_record *r, const struct link_info *link, uint32_t *addressp)
+{
+	for (size_t i = 0; i < r->n_links; i++)
+		for (size_t j = 0; j < r->links[i].n_addresses; j++) {
+			const struct address *a = &r->links[i].addresses[j].address;
+			if (a->family == ADDRESS_V4 && link_has_subnet_of(link, a)) {
+				*addressp = address_to_v4(a);
+				return &r->links[i];
+			}
+		}
+	return NULL;
+}
+
+static void set_peers(struct segment *segment, const struct model *m, const char *node)
+{
+	struct node_record_entry *e, *tmp;
+	size_t n = 0;
+	struct liveness_peer *peers = mem_zalloc((HASH_COUNT(m->node_records) + 1) * sizeof(*peers));
+	HASH_ITER(hh, m->node_records, e, tmp) {
+		uint32_t address;
+		const struct node_link *link;
+		if (strcmp(e->record->node, node) == 0 || strlen(e->record->node) >= NODE_NAME_SIZE)
+			continue;
+		link = link_on_subnet(e->record, segment_link(segment), &address);
+		if (!link)
+			continue;
+		strcpy(peers[n].name, e->record->node);
+		peers[n].address = address;
+		peers[n++].mac = link->mac;
+	}
+	segment_set_peers(segment, peers, n);
+	free(peers);
+}
+
+/* ---- following ---- */
+
+static struct segment_entry *entry_of(const struct segments *s, int index)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->open[i].index == index)
+			return &s->open[i];
+	return NULL;
+}
+
+static const struct link_info *link_of(const struct link_table *table, int index)
+{
+	for (size_t i = 0; i < table->n; i++)
+		if (table->links[i].index == index)
+			return &table->links[i];
+	return NULL;
+}
+
+static bool close_unwanted(struct segments *s, const struct model *m, const struct link_table *table)
+{
+	bool changed = false;
+	for (size_t i = 0; i < s->n;) {
+		const struct link_info *link = link_of(table, s->open[i].index);
+		if (link && wanted(m, link)) {
+			i++;
+			continue;
+		}
+		log_info("deleteARPResponder", KV("interface", segment_link(s->open[i].segment)->name), "interface %s: no longer used",
+			 segment_link(s->open[i].segment)->name);
+		segment_close(s->open[i].segment);
+		s->open[i] = s->open[--s->n];
+		changed = true;
+	}
+	return changed;
+}
+
+static bool open_one(struct segments *s, const struct link_info *link, const struct ipv4_range *ranges, size_t n_ranges)
+{
+	struct segment *segment;
+	struct error err;
+	char mac[MAC_TEXT];
+	int rc = segment_open(&segment, s->loop, link, &s->config, ranges, n_ranges, &err);
+	if (rc < 0) {
+		if (s->refused_index != link->index || s->refused_error != rc)
+			log_error("linkRefused", KV("interface", link->name), "%s", err.text);
+		s->refused_index = link->index;
+		s->refused_error = rc;
+		return false;
+	}
+	log_info("createARPResponder", KV("interface", link->name, "mac", mac_format(&link->mac, mac)), "interface %s: answering ARP for addresses we own", link->name);
+	segment_set_ready(segment, s->ready);
+	s->open = mem_realloc(s->open, (s->n + 1) * sizeof(*s->open));
+	s->open[s->n++] = (struct segment_entry){link->index, segment};
+	return true;
+}
+
+bool segments_follow(struct segments *s, const struct model *m, const char *node)
+{
+	const struct link_table *table = links_table(s->links);
+	struct ipv4_range *ranges;
+	size_t n_ranges = pool_ranges(m, &ranges);
+	bool changed = close_unwanted(s, m, table);
+	for (size_t i = 0; i < table->n; i++) {
+		const struct link_info *link = &table->links[i];
+		struct segment_entry *e = entry_of(s, link->index);
+		if (!e && wanted(m, link) && link_works(link))
+			changed |= open_one(s, link, ranges, n_ranges);
+		if (e && memcmp(segment_link(e->segment), link, sizeof(*link)) != 0) {
+			segment_update(e->segment, link);
+			changed = true;
+		}
+	}
+	for (size_t i = 0; i < s->n; i++) {
+		segment_set_ranges(s->open[i].segment, ranges, n_ranges);
+		set_peers(s->open[i].segment, m, node);
+	}
+	free(ranges);
+	return changed;
+}
+
+size_t segments_describe(const struct segments *s, const struct model *m, struct node_link **linksp)
+{
+	size_t n = 0;
+	struct node_link *links = mem_zalloc((s->n + 1) * sizeof(*links));
+	for (size_t i = 0; i < s->n; i++) {
+		const struct link_info *info = segment_link(s->open[i].segment);
+		if (!link_works(info))
+			continue;
+		struct node_link *l = &links[n++];
+		memcpy(l->name, info->name, sizeof(l->name));
+		l->mac = info->mac;
+		l->by_default = link_usable(info) || !named(m, info->name);
+		/* Link-local addresses come and go and lead nowhere. */
+		for (size_t j = 0; j < info->n_addresses; j++)
+			if (info->addresses[j].address.family == ADDRESS_V4)
+				l->addresses[l->n_addresses++] = info->addresses[j];
+	}
+	*linksp = links;
+	return n;
+}
+
+struct segment *segments_find(const struct segments *s, const char *link)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (strcmp(segment_link(s->open[i].segment)->name, link) == 0)
+			return s->open[i].segment;
+	return NULL;
+}
+
+size_t segments_count(const struct segments *s)
+{
+	return s->n;
+}
+
+struct segment *segments_at(const struct segments *s, size_t i)
+{
+	return s->open[i].segment;
+}
+
+void segments_set_ready(struct segments *s, bool ready)
+{
+	s->ready = ready;
+	for (size_t i = 0; i < s->n; i++)
+		segment_set_ready(s->open[i].segment, ready);
+}

@@ -1,0 +1,608 @@
+#include "speaker/speaker_role.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/base/clock.h"
+#include "config/base/deadline.h"
+#include "config/base/log.h"
+#include "k8sclient/event.h"
+#include "speaker/election.h"
+#include "speaker/ownership.h"
+#include "speaker/segments.h"
+
+#define LOOK_TIMEOUT (300 * CLOCK_MS)    /* two nodes answer meanwhile, so no longer */
+#define WRITE_TIMEOUT (5 * CLOCK_S)
+#define RETRY CLOCK_S
+#define LEAVE_TIMEOUT (1800 * CLOCK_MS)  /* SIGTERM ends within 2 s */
+#define TRUST_AFTER (60 * CLOCK_S)       /* NotReady may be left over from an API outage (the issue's own rule) */
+#define SLEPT CLOCK_S
+#define STRANGER_SPACING (10 * CLOCK_S)  /* RFC 5227 section 2.4 (c): DEFEND_INTERVAL */
+#define LINKS_MAX 16
+
+struct owned_address {
+	struct ownership core;
+	struct speaker_role *role;
+	struct candidate *candidates;   /* eligible nodes; valid for `revision` of the model */
+	size_t n_candidates;
+	unsigned revision;
+	struct api_call *call;
+	bool announced;                 /* said so in log and Event */
+	int64_t stranger_at;
+	UT_hash_handle hh;
+};
+
+struct speaker_role {
+	struct turn *turn;
+	struct cluster *cluster;
+	const struct options *options;
+	const char *node;
+	struct events *events;
+	struct segments *segments;
+	struct owned_address *addresses;
+	struct deadline timer;
+	struct api_call *node_call;     /* a write of our own record */
+	int64_t node_retry_at;
+	unsigned seen_revision;
+	bool news, links_changed, ready, leaving, said_unknown;
+	int64_t tick_due;               /* when the loop should have woken at the latest; CLOCK_NEVER: it may sleep */
+	int64_t leave_by;
+	void (*on_left)(void *data);
+	void *left_data;
+};
+
+static struct model *model_of(const struct speaker_role *role)
+{
+	return cluster_model(role->cluster);
+}
+
+static void look_again(struct speaker_role *role)
+{
+	role->news = true;
+	turn_again(role->turn);
+}
+
+/* ---- what the wire says ---- */
+
+static struct owned_address *address_find(const struct speaker_role *role, const struct address *a)
+{
+	struct owned_address *o;
+	HASH_FIND(hh, role->addresses, a, sizeof(*a), o);
+	return o;
+}
+
+static void on_state(void *data, struct segment *s, const char *peer, enum liveness_state state)
+{
+	struct speaker_role *role = data;
+	const char *text = liveness_state_name(state);
+	if (state == LIVENESS_DEAD || state == LIVENESS_SPEAKER_DOWN)
+		log_warn("peerDown", KV("peer", peer, "state", text, "interface", segment_link(s)->name), "node %s: %s on the wire", peer, text);
+	else
+		log_info("peerState", KV("peer", peer, "state", text, "interface", segment_link(s)->name), "node %s: %s", peer, text);
+	look_again(role);
+}
+
+/* After a silence somebody else may have what we have: both sides ask for their own addresses while they go on answering. */
+static void on_heard_again(void *data, struct segment *s, const char *peer)
+{
+	struct speaker_role *role = data;
+	struct owned_address *o, *tmp;
+	(void)peer;
+	HASH_ITER(hh, role->addresses, o, tmp)
+		if (segment_owns(s, address_to_v4(&o->core.address)))
+			segment_ask(s, address_to_v4(&o->core.address));
+	look_again(role);
+}
+
+static void stranger_claims(struct speaker_role *role, struct owned_address *o, struct segment *s, const struct mac *mac)
+{
+	char text[ADDRESS_TEXT], who[MAC_TEXT];
+	int64_t now = clock_now();
+	if (!ownership_answers(&o->core) || now - o->stranger_at < STRANGER_SPACING)
+		return;
+	o->stranger_at = now;
+	log_warn("addressConflict", KV("ip", address_format(&o->core.address, text), "mac", mac_format(mac, who), "interface", segment_link(s)->name),
+		 "%s: %s uses this address too; it is kept and defended; find that host and give it another address", text, who);
+	segment_announce(s, address_to_v4(&o->core.address));
+	(void)role;
+}
+
+static void on_claim(void *data, struct segment *s, uint32_t address, const struct mac *sha, const struct mac *eth_src)
+{
+	struct speaker_role *role = data;
+	struct address a = address_from_v4(address);
+	struct owned_address *o = address_find(role, &a);
+	const char *peer = segment_peer_of_mac(s, sha);
+	if (!o || !mac_equal(sha, eth_src))
+		return;
+	if (!peer) {
+		stranger_claims(role, o, s, sha);
+		return;
+	}
+	ownership_claimed(&o->core, peer, model_record(model_of(role), &a));
+	look_again(role);
+}
+
+static void on_links(void *data)
+{
+	struct speaker_role *role = data;
+	role->links_changed = true;
+	look_again(role);
+}
+
+/* ---- this node's own record ---- */
+
+static char *lease_path(const struct speaker_role *role, const char *name)
+{
+	return mem_printf("/apis/coordination.k8s.io/v1/namespaces/%s/leases%s%s", cluster_namespace(role->cluster), name ? "/" : "", name ? name : "");
+}
+
+static void wake_at(struct speaker_role *role, int64_t at)
+{
+	deadline_set(&role->timer, clock_min(role->timer.at, at));
+}
+
+static void on_node_record(void *data, const struct api_result *result);
+
+static void send_node_record(struct speaker_role *role, const char *method, const char *name, json_t *body)
+{
+	char *path = lease_path(role, name);
+	struct api_request request = {.method = method, .path = path, .body = body, .timeout = WRITE_TIMEOUT, .on_result = on_node_record, .data = role,
+				      .content_type = !body ? NULL : strcmp(method, "PATCH") == 0 ? API_MERGE_PATCH : API_JSON};
+	role->node_call = api_send(cluster_api(role->cluster), &request);
+	json_decref(body);
+	free(path);
+}
+
+static void on_node_record(void *data, const struct api_result *result)
+{
+	struct speaker_role *role = data;
+	role->node_call = NULL;
+	if (api_succeeded(result)) {
+		cluster_take_lease(role->cluster, result->body);
+	} else if (result->status == 409) {
+		char *name = node_record_name(role->node);
+		send_node_record(role, "GET", name, NULL);
+		free(name);
+	} else {
+		if (result->status == 404) {
+			char *name = node_record_name(role->node);
+			model_drop_node_record(model_of(role), name);
+			free(name);
+		} else
+			log_warn("nodeRecordFailed", NO_KV, "%s", result->message);
+		role->node_retry_at = clock_now() + RETRY;
+		wake_at(role, role->node_retry_at);
+	}
+	look_again(role);
+}
+
+/* Written only when it would say something else. Made again when it is gone; never without the Node that owns it. */
+static void publish_node(struct speaker_role *role)
+{
+	struct model *m = model_of(role);
+	struct node_link *links;
+	const struct node *node = model_node(m, role->node);
+	const struct node_record *have = model_node_record(m, role->node);
+	if (!node && m->nodes_synced && !role->said_unknown) {
+		role->said_unknown = true;
+		log_error("nodeUnknown", NO_KV, "Node %s: not found in the cluster; --node-name must be a name of `kubectl get nodes`; waiting for it", role->node);
+	}
+	if (!node || role->node_call || clock_now() < role->node_retry_at || role->leaving)
+		return;
+	size_t n = segments_describe(role->segments, m, &links);
+	if (!have)
+		send_node_record(role, "POST", NULL, node_record_body(role->node, node->meta.uid, cluster_namespace(role->cluster), m->lb_class, links, n));
+	else if (!node_record_says(have, links, n))
+		send_node_record(role, "PATCH", have->meta.name, node_record_patch(have, links, n));
+	free(links);
+}
+
+/* ---- one address ---- */
+
+static void address_free(struct owned_address *o)
+{
+	HASH_DEL(o->role->addresses, o);
+	api_cancel(o->call);
+	ownership_free(&o->core);
+	free(o->candidates);
+	free(o);
+}
+
+static struct owned_address *address_get(struct speaker_role *role, const struct address *a)
+{
+	struct owned_address *o = address_find(role, a);
+	if (o)
+		return o;
+	o = mem_zalloc(sizeof(*o));
+	o->role = role;
+	o->stranger_at = INT64_MIN / 2;
+	o->revision = model_of(role)->revision - 1;
+	ownership_init(&o->core, a, clock_now());
+	HASH_ADD(hh, role->addresses, core.address, sizeof(o->core.address), o);
+	return o;
+}
+
+/* The segment whose verdicts count for this address: that of the first link we would use. */
+static struct segment *segment_for(const struct speaker_role *role, const struct owned_address *o)
+{
+	for (size_t i = 0; i < o->n_candidates; i++)
+		if (strcmp(o->candidates[i].node, role->node) == 0)
+			return segments_find(role->segments, o->candidates[i].link->name);
+	return segments_count(role->segments) ? segments_at(role->segments, 0) : NULL;
+}
+
+static enum holder_fate fate_of(const struct speaker_role *role, const struct segment *s, const char *holder, int64_t now)
+{
+	const struct model *m = model_of(role);
+	if (!*holder)
+		return HOLDER_NONE;
+	if (strcmp(holder, role->node) == 0)
+		return HOLDER_ME;
+	enum liveness_state state = s ? segment_liveness(s, holder) : LIVENESS_UNKNOWN;
+	if (state == LIVENESS_DEAD || state == LIVENESS_SPEAKER_DOWN)
+		return HOLDER_DOWN;
+	if (state == LIVENESS_ALIVE || (s && !segment_undecided(s, holder)))
+		return HOLDER_PRESENT;
+	/* The wire cannot judge: the Node object may, once it has had time to recover from an API outage. */
+	const struct node *node = model_node(m, holder);
+	bool trusted = cluster_api_answers(role->cluster) && now - cluster_answers_since(role->cluster) > TRUST_AFTER;
+	return (!node || !node->ready) && trusted ? HOLDER_GONE : HOLDER_PRESENT;
+}
+
+static void refresh_candidates(struct speaker_role *role, struct owned_address *o, const struct record *r)
+{
+	struct model *m = model_of(role);
+	if (o->revision == m->revision)
+		return;
+	o->revision = m->revision;
+	free(o->candidates);
+	o->candidates = NULL;
+	o->n_candidates = r ? election_candidates(m, r, &o->candidates) : 0;
+}
+
+static bool any_endpoint(const struct model *m, const struct record *r)
+{
+	for (size_t i = 0; i < r->n_services; i++)
+		if (model_has_endpoint(m, r->services[i], NULL))
+			return true;
+	return false;
+}
+
+/* up: room for n_candidates names. */
+static struct ownership_view view_of(const struct speaker_role *role, const struct owned_address *o, const struct record *r, const char **up, int64_t now)
+{
+	const struct model *m = model_of(role);
+	const struct segment *s = segment_for(role, o);
+	struct ownership_view v = {.me = role->node, .record = r, .leaving = role->leaving, .api = cluster_api_answers(role->cluster),
+				   .interval = role->options->liveness_interval, .candidates = up};
+	for (size_t i = 0; i < o->n_candidates; i++) {
+		const char *node = o->candidates[i].node;
+		bool me = strcmp(node, role->node) == 0;
+		enum liveness_state state = s && !me ? segment_liveness(s, node) : LIVENESS_UNKNOWN;
+		v.eligible |= me;
+		if (state != LIVENESS_DEAD && state != LIVENESS_SPEAKER_DOWN)
+			up[v.n_candidates++] = node;
+	}
+	if (r) {
+		v.fate = fate_of(role, s, ownership_holder(&o->core, r), now);
+		v.served = election_user(m, r) && any_endpoint(m, r);
+	}
+	v.connected = s && segment_connected(s);
+	return v;
+}
+
+/* Answers on exactly these links. LEAVING keeps those it has: it may not be eligible for any by now. */
+static void apply_answering(struct speaker_role *role, struct owned_address *o, const struct record *r)
+{
+	const struct node_link *links[LINKS_MAX];
+	const struct node_record *record = model_node_record(model_of(role), role->node);
+	uint32_t ip = address_to_v4(&o->core.address);
+	size_t n = r && record && o->core.state == OWNERSHIP_OWNED ? election_links(model_of(role), r, record, links, LINKS_MAX) : 0;
+	if (o->core.state == OWNERSHIP_LEAVING)
+		return;
+	for (size_t i = 0; i < segments_count(role->segments); i++) {
+		struct segment *s = segments_at(role->segments, i);
+		bool here = false;
+		for (size_t j = 0; j < n; j++)
+			here |= strcmp(links[j]->name, segment_link(s)->name) == 0;
+		if (here)
+			segment_own(s, ip);
+		else
+			segment_release(s, ip);
+	}
+}
+
+static const char *why_withdrawn(const struct speaker_role *role, const struct record *r)
+{
+	enum election_refusal refusal = r ? election_check(model_of(role), r, role->node) : ELECTION_NO_SERVICE;
+	return refusal == ELECTION_ELIGIBLE ? "notOwner" : election_refusal_text(refusal);
+}
+
+static void say_change(struct speaker_role *role, struct owned_address *o, const struct record *r)
+{
+	char ip[ADDRESS_TEXT], note[400];
+	bool answers = ownership_answers(&o->core);
+	const struct service *s = r ? election_user(model_of(role), r) : NULL;
+	const char *service = s ? s->meta.key : r && r->n_services ? r->services[0] : "";
+	if (answers == o->announced)
+		return;
+	o->announced = answers;
+	address_format(&o->core.address, ip);
+	if (!answers) {
+		log_info("serviceWithdrawn", KV("ip", ip, "service", service, "reason", why_withdrawn(role, r)), "%s: this node answers for it no longer", ip);
+		return;
+	}
+	log_info("serviceAnnounced", KV("ip", ip, "service", service, "from", o->core.from ? o->core.from : ""), "%s: this node answers for it now%s%s", ip,
+		 o->core.from && *o->core.from ? ", taken over from silent node " : "", o->core.from ? o->core.from : "");
+	if (!s)
+		return;
+	snprintf(note, sizeof(note), "announcing from node \"%s\" with protocol \"layer2\"", role->node);
+	struct event e = {.kind = "Service", .api_version = "v1", .object = &s->meta, .reason = "nodeAssigned", .action = "Announce", .note = note};
+	events_forget(role->events, s->meta.uid, "nodeAssigned");
+	events_emit(role->events, &e);
+}
+
+/* ---- carrying out ---- */
+
+static void on_read(void *data, const struct api_result *result)
+{
+	struct owned_address *o = data;
+	struct speaker_role *role = o->role;
+	o->call = NULL;
+	if (api_succeeded(result))
+		cluster_take_lease(role->cluster, result->body);
+	else if (result->status == 404)
+		model_drop_record(model_of(role), &o->core.address);
+	ownership_looked(&o->core, result->status, clock_now());
+	look_again(role);
+}
+
+/* After a refused write: the fresh record goes into the model, then the write counts as answered. */
+static void on_read_after_conflict(void *data, const struct api_result *result)
+{
+	struct owned_address *o = data;
+	struct speaker_role *role = o->role;
+	o->call = NULL;
+	if (api_succeeded(result))
+		cluster_take_lease(role->cluster, result->body);
+	else if (result->status == 404)
+		model_drop_record(model_of(role), &o->core.address);
+	ownership_written(&o->core, result->status ? 409 : 0, clock_now());
+	look_again(role);
+}
+
+static void read_record(struct owned_address *o, void (*on_result)(void *, const struct api_result *))
+{
+	char *name = record_name(&o->core.address), *path = lease_path(o->role, name);
+	struct api_request request = {.method = "GET", .path = path, .timeout = LOOK_TIMEOUT, .on_result = on_result, .data = o};
+	o->call = api_send(cluster_api(o->role->cluster), &request);
+	free(path);
+	free(name);
+}
+
+static void on_written(void *data, const struct api_result *result)
+{
+	struct owned_address *o = data;
+	struct speaker_role *role = o->role;
+	o->call = NULL;
+	if (result->status == 409 || result->status == 404) {
+		read_record(o, on_read_after_conflict);
+		return;
+	}
+	if (api_succeeded(result))
+		cluster_take_lease(role->cluster, result->body);
+	else
+		log_warn("recordFailed", NO_KV, "%s", result->message);
+	ownership_written(&o->core, result->status, clock_now());
+	look_again(role);
+}
+
+static void write_holder(struct owned_address *o, const struct record *r)
+{
+	char now[CLOCK_TEXT];
+	const char *link = "";
+	for (size_t i = 0; i < o->n_candidates; i++)
+		if (strcmp(o->candidates[i].node, o->core.target) == 0)
+			link = o->candidates[i].link->name;
+	json_t *patch = record_holder_patch(r, o->core.target, link, clock_wall_text(now));
+	char *path = lease_path(o->role, r->meta.name);
+	struct api_request request = {.method = "PATCH", .path = path, .content_type = API_MERGE_PATCH, .body = patch, .timeout = WRITE_TIMEOUT,
+				      .on_result = on_written, .data = o};
+	o->call = api_send(cluster_api(o->role->cluster), &request);
+	json_decref(patch);
+	free(path);
+}
+
+static void defend(struct speaker_role *role, struct owned_address *o)
+{
+	for (size_t i = 0; i < segments_count(role->segments); i++)
+		if (segment_owns(segments_at(role->segments, i), address_to_v4(&o->core.address)))
+			segment_announce(segments_at(role->segments, i), address_to_v4(&o->core.address));
+}
+
+static int64_t evaluate(struct speaker_role *role, struct owned_address *o, int64_t now)
+{
+	int64_t wake;
+	const struct record *r = model_record(model_of(role), &o->core.address);
+	refresh_candidates(role, o, r);
+	const char **up = mem_zalloc((o->n_candidates + 1) * sizeof(*up));
+	struct ownership_view v = view_of(role, o, r, up, now);
+	enum ownership_action action = ownership_step(&o->core, &v, now, &wake);
+	free(up);
+	apply_answering(role, o, r);   /* frames first, then the API */
+	switch (action) {
+	case OWNERSHIP_NOTHING:
+		break;
+	case OWNERSHIP_WRITE:
+		write_holder(o, r);
+		break;
+	case OWNERSHIP_LOOK:
+		read_record(o, on_read);
+		break;
+	case OWNERSHIP_DEFEND:
+		defend(role, o);
+		break;
+	}
+	say_change(role, o, r);
+	return wake;
+}
+
+/* ---- the step ---- */
+
+/* A handover is over when nothing is answered any more, or nobody could take what still is. */
+static bool has_left(const struct speaker_role *role)
+{
+	struct owned_address *o, *tmp;
+	HASH_ITER(hh, role->addresses, o, tmp) {
+		bool another = false;
+		for (size_t i = 0; i < o->n_candidates; i++)
+			another |= strcmp(o->candidates[i].node, role->node) != 0;
+		if (ownership_answers(&o->core) && another)
+			return false;
+	}
+	return true;
+}
+
+static void check_left(struct speaker_role *role, int64_t now)
+{
+	if (!role->on_left || !(has_left(role) || now >= role->leave_by))
+		return;
+	void (*on_left)(void *data) = role->on_left;
+	role->on_left = NULL;
+	on_left(role->left_data);
+}
+
+/* Stopped (SIGSTOP, a paused machine) for longer than others wait before they take over: what we think is ours may not be. */
+static void notice_sleep(struct speaker_role *role, int64_t now)
+{
+	struct owned_address *o, *tmp;
+	if (now - role->tick_due <= SLEPT)
+		return;
+	role->tick_due = now;
+	log_warn("slept", NO_KV, "this process did not run for more than a second; looking before answering again");
+	HASH_ITER(hh, role->addresses, o, tmp) {
+		ownership_woke(&o->core, now);
+		apply_answering(role, o, NULL);
+	}
+	for (size_t i = 0; i < segments_count(role->segments); i++)
+		segment_woke(segments_at(role->segments, i));
+}
+
+static int64_t evaluate_all(struct speaker_role *role, int64_t now)
+{
+	struct record_entry *r, *r_next;
+	struct owned_address *o, *o_next;
+	int64_t wake = CLOCK_NEVER;
+	HASH_ITER(hh, model_of(role)->records, r, r_next)
+		if (r->record->address.family == ADDRESS_V4)
+			address_get(role, &r->record->address);
+	HASH_ITER(hh, role->addresses, o, o_next) {
+		wake = clock_min(wake, evaluate(role, o, now));
+		if (!model_record(model_of(role), &o->core.address) && o->core.state == OWNERSHIP_IDLE && !o->call)
+			address_free(o);
+	}
+	return wake;
+}
+
+void speaker_role_step(void *data)
+{
+	struct speaker_role *role = data;
+	struct model *m = model_of(role);
+	int64_t now = clock_now();
+	notice_sleep(role, now);
+	if (m->revision != role->seen_revision || role->links_changed) {
+		segments_follow(role->segments, m, role->node);
+		role->links_changed = false;
+		role->news = true;
+		role->seen_revision = m->revision;
+	}
+	if (!role->news || !cluster_synced(role->cluster))
+		return;
+	role->news = false;
+	publish_node(role);
+	int64_t wake = evaluate_all(role, now);
+	/* Alive means: I answer for everything that is mine (finding 17). */
+	if (!role->ready) {
+		role->ready = true;
+		segments_set_ready(role->segments, true);
+		log_info("ready", NO_KV, "synced; this node takes part");
+	}
+	check_left(role, now);
+	if (role->leaving)
+		wake = clock_min(wake, role->leave_by);
+	if (role->node_retry_at > now)
+		wake = clock_min(wake, role->node_retry_at);
+	/* Rules about an outage ripen without any event. */
+	if (cluster_api_answers(role->cluster) && now - cluster_answers_since(role->cluster) <= TRUST_AFTER)
+		wake = clock_min(wake, cluster_answers_since(role->cluster) + TRUST_AFTER + CLOCK_MS);
+	role->tick_due = HASH_COUNT(role->addresses) ? now + role->options->liveness_interval : CLOCK_NEVER;
+	wake = clock_min(wake, role->tick_due);
+	deadline_set(&role->timer, wake);
+}
+
+static void on_due(void *data)
+{
+	look_again(data);
+}
+
+int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn *turn, struct cluster *cluster, const struct options *options)
+{
+	struct speaker_role *role = mem_zalloc(sizeof(*role));
+	struct segment_config config = {.node = options->node_name, .liveness_interval = options->liveness_interval,
+					.gratuitous_interval = options->gratuitous_interval, .on_state = on_state,
+					.on_heard_again = on_heard_again, .on_claim = on_claim, .data = role};
+	role->turn = turn;
+	role->cluster = cluster;
+	role->options = options;
+	role->node = options->node_name;
+	role->seen_revision = cluster_model(cluster)->revision - 1;
+	role->tick_due = CLOCK_NEVER;
+	int rc = segments_init(&role->segments, loop, &config, on_links, role);
+	if (rc < 0) {
+		free(role);
+		return rc;
+	}
+	events_init(&role->events, cluster_api(cluster), "metallb-speaker", options->node_name);
+	deadline_init(&role->timer, loop, on_due, role);
+	*rolep = role;
+	return 0;
+}
+
+void speaker_role_start(struct speaker_role *role)
+{
+	segments_start(role->segments);
+}
+
+void speaker_role_leave(struct speaker_role *role, void (*on_done)(void *data), void *data)
+{
+	role->leaving = true;
+	role->leave_by = clock_now() + LEAVE_TIMEOUT;
+	role->on_left = on_done;
+	role->left_data = data;
+	wake_at(role, role->leave_by);
+	if (!cluster_synced(role->cluster))   /* nothing was ever taken */
+		role->leave_by = 0;
+	look_again(role);
+	if (!cluster_synced(role->cluster))
+		check_left(role, clock_now());
+}
+
+static void on_timer_closed(void *data)
+{
+	free(data);
+}
+
+void speaker_role_close(struct speaker_role *role)
+{
+	struct owned_address *o, *tmp;
+	if (!role)
+		return;
+	HASH_ITER(hh, role->addresses, o, tmp)
+		address_free(o);
+	api_cancel(role->node_call);
+	segments_close(role->segments);
+	events_close(role->events);
+	deadline_close(&role->timer, on_timer_closed);
+}
