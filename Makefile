@@ -1,0 +1,89 @@
+# l2lb: build, test, demo. `make help` lists the targets.
+#   V=1 shows commands; SAN=1 builds with ASan and UBSan; CC=clang works too.
+CC       ?= gcc
+PYTHON   ?= /usr/bin/python3
+PREFIX   ?= /usr/local
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
+BUILD    := build$(if $(SAN),-san)
+LIBS     := libuv libcurl jansson libpcap yaml-0.1 libcrypto
+WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wwrite-strings
+comma    := ,
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+CFLAGS   ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
+ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DL2LB_VERSION='"$(VERSION)"' -I. $(WARN) $(CFLAGS) $(SANFLAGS) $(shell pkg-config --cflags $(LIBS))
+LDLIBS   = $(shell pkg-config --libs $(LIBS))
+Q        := $(if $(V),,@)
+
+LIB_SRC  := $(filter-out speaker/main.c,$(wildcard config/*.c config/base/*.c k8sclient/*.c arp/*.c speaker/*.c))
+LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
+UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+L2LB     ?= $(BUILD)/l2lb
+
+.PHONY: all help deps demo demo-stop test test-unit test-e2e test-standin tools install clean
+all: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tools
+tools: $(BUILD)/l2lb $(BUILD)/apiprobe
+
+help:
+	@echo "make            build build/l2lb (installs the Debian packages it lacks)"
+	@echo "make demo       show it working in a lab of network namespaces (KEEP=1 leaves the lab up)"
+	@echo "make test       all tests; parts: make test-unit, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
+	@echo "make install    install to PREFIX=$(PREFIX) (DESTDIR is honoured)"
+	@echo "make clean      remove what was built"
+
+deps:
+	$(Q)tests/deps.sh
+
+$(BUILD)/l2lb: $(BUILD)/speaker/main.o $(LIB_OBJ)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/apiprobe: $(BUILD)/tests/tools/apiprobe.o $(LIB_OBJ)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJ)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+# The version is compiled in: what carries it is built anew when it changes.
+$(BUILD)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
+FORCE:
+$(BUILD)/speaker/main.o $(BUILD)/speaker/command_run.o: $(BUILD)/version
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+demo: all
+	$(Q)L2LB=$(abspath $(L2LB)) $(PYTHON) tests/demo/demo.py $(if $(KEEP),--keep)
+
+demo-stop:
+	$(Q)$(PYTHON) tests/demo/demo.py --stop
+
+test: all
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs
+	$(Q)tests/run.sh $(BUILD) all
+test-unit: all
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs
+	$(Q)tests/run.sh $(BUILD) unit
+test-standin: all
+	$(Q)tests/run.sh $(BUILD) standin
+test-e2e: all
+	$(Q)K='$(K)' tests/run.sh $(BUILD) e2e
+
+.PHONY: unit-programs
+unit-programs: $(UNITS)
+
+install: all
+	install -D -m 0755 $(BUILD)/l2lb $(DESTDIR)$(PREFIX)/bin/l2lb
+
+clean:
+	rm -rf build build-san
+
+.SECONDARY:
+-include $(LIB_OBJ:.o=.d) $(BUILD)/speaker/main.d $(wildcard $(BUILD)/tests/*/*.d)
