@@ -1,0 +1,358 @@
+"""l2lb on the home network as deploy/ puts it there: the real API server with exactly the permissions of
+deploy/rbac.yaml, a controller at "ctl" and a speaker on each node, each a process of its own with the flags and
+capabilities of its manifest."""
+
+import hashlib
+import itertools
+import os
+import re
+import signal
+import threading
+import time
+import uuid
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+
+from lab import l2lb, wire
+from lab.kube import path, wait
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+NAMESPACE = "metallb-system"
+LEADER = "l2lb-controller"
+FROM_POOL = "metallb.io/ip-allocated-from-pool"
+# Two missed intervals and what a busy machine adds: what the issue promises.
+TAKEOVER_MS = 700
+# A log with one of these is a failure whatever the test was about.
+BAD_WORDS = ("is forbidden", "Sanitizer", "runtime error:", "handlesOpen", "SUMMARY:", "stack smashing", "assert")
+_ACCOUNT_GROUPS = ["system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}", "system:authenticated"]
+
+_serial = itertools.count(1)
+
+
+def vip(number):
+    return f"192.168.122.{number}"
+
+
+VIP = vip(100)
+
+
+def preferred(nodes, ip):
+    """The nodes in the order in which they are to have an address (MetalLB's): by SHA-256 of node#address."""
+    return sorted(nodes, key=lambda node: hashlib.sha256(f"{node}#{ip}".encode()).digest())
+
+
+def vip_of(nodes, node, skip=0):
+    """An address of the pool whose first choice is this node."""
+    fitting = [vip(n) for n in range(100, 151) if preferred(nodes, vip(n))[0] == node]
+    return fitting[skip]
+
+
+def container(file):
+    """The only container of a manifest."""
+    with open(DEPLOY / file) as manifest:
+        return yaml.safe_load(manifest)["spec"]["template"]["spec"]["containers"][0]
+
+
+def capabilities(made):
+    """setpriv flags for what a container's securityContext leaves it."""
+    added = made["securityContext"]["capabilities"].get("add", [])
+    return ["--bounding-set", ",".join(["-all", *("+" + name.lower() for name in added)]), "--no-new-privs"]
+
+
+class StatusWatch:
+    """Follows all Services while a test runs: who showed which address, at any moment."""
+
+    def __init__(self, kube, seconds=120):
+        self.shown = {}        # "namespace/name": its addresses now
+        self.history = []      # (key, addresses) on each change
+        self.doubles = []      # (address, keys) whenever two had one at once
+        listed = kube.get(path("Service"))
+        for service in listed["items"]:
+            self._see("ADDED", service)
+        self._kube, self._version = kube, listed["metadata"]["resourceVersion"]
+        self._thread = threading.Thread(target=self._follow, args=(seconds,), daemon=True)
+        self._thread.start()
+
+    def _follow(self, seconds):
+        for kind, service in self._kube.watch(path("Service"), self._version, seconds):
+            if kind != "BOOKMARK":
+                self._see(kind, service)
+
+    def _see(self, kind, service):
+        key = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+        ips = [] if kind == "DELETED" else addresses(service)
+        if ips != self.shown.get(key, []):
+            self.history.append((key, ips))
+        self.shown[key] = ips
+        for ip in ips:
+            having = [other for other, others in self.shown.items() if ip in others]
+            if len(having) > 1:
+                self.doubles.append((ip, having))
+
+    def caught_up(self):
+        """Waits until it has seen what is there now; returns itself."""
+        def same():
+            there = {f"{s['metadata']['namespace']}/{s['metadata']['name']}": addresses(s)
+                     for s in self._kube.list(path("Service"))}
+            return there == {key: ips for key, ips in self.shown.items() if key in there}
+        wait(same, 5, "the watch to catch up")
+        assert self._thread.is_alive(), "the watch ended early: it proves nothing"
+        return self
+
+    def given(self, key):
+        """All addresses that this Service ever showed, in order."""
+        return [ips for name, ips in self.history if name == key and ips]
+
+
+def addresses(service):
+    return [entry["ip"] for entry in service.get("status", {}).get("loadBalancer", {}).get("ingress", [])]
+
+
+class Home:
+    """A home lab with its cluster (RealCluster), and l2lb in it."""
+
+    def __init__(self, cluster, lab, folder):
+        self.cluster, self.lab, self.folder = cluster, lab, Path(folder)
+        self.kube = cluster.client()
+        self.nodes = lab.nodes
+        self.client = lab.ns("client")
+        self.controllers, self.speakers = {}, {}
+        self._configs = {role: cluster.kubeconfig(f"system:serviceaccount:{NAMESPACE}:{role}", _ACCOUNT_GROUPS)
+                         for role in ("controller", "speaker")}
+        self._read = {}     # log: how much of it has been checked
+        self._api_down = False
+        self._api_starts = []   # (from, to): it refuses what it has not loaded the rules for yet
+        self.set_up()
+
+    def set_up(self):
+        for node in self.nodes:
+            self.kube.make_node(node, self.lab.ip(node))
+        for file in ("namespace.yaml", "crds/ipaddresspools.yaml", "crds/l2advertisements.yaml", "rbac.yaml",
+                     "controller.yaml", "speaker.yaml"):
+            self.kube.apply((DEPLOY / file).read_text())
+        self.default_config()
+
+    def default_config(self):
+        for file in ("home/pool.yaml", "home/l2advertisement.yaml"):
+            self.kube.apply((DEPLOY / file).read_text())
+
+    # Processes
+
+    def start_controller(self, name="controller", flags=(), uid=None):
+        """uid: of the pod; the same container started again has the same one."""
+        env = {"METALLB_POD_NAME": name, "POD_UID": uid or str(uuid.uuid4())}
+        running = self._start("ctl", "controller", name, flags, env)
+        running.uid = env["POD_UID"]
+        self.controllers[name] = running
+        return running
+
+    def start_speaker(self, node, flags=()):
+        env = {"METALLB_NODE_NAME": node, "METALLB_POD_NAME": f"speaker-{node}"}
+        self.speakers[node] = self._start(node, "speaker", node, flags, env)
+        return self.speakers[node]
+
+    def _start(self, member, role, name, flags, env):
+        made = container(f"{role}.yaml")
+        argv = [*capabilities(made), l2lb.default_binary(), *made["args"], "--kubeconfig", self._configs[role], *flags]
+        # Leaks are valgrind's part: the leak check cannot work without ptrace.
+        env = {"ASAN_OPTIONS": "detect_leaks=0", **env}
+        log = self.folder / f"{name}-{next(_serial)}.log"
+        running = l2lb.start(self.lab, member, argv, env, log, binary="setpriv")
+        self._read[running] = 0
+        return running
+
+    def config_of(self, role):
+        return self._configs[role]
+
+    def forget(self, running):
+        """A process that this test has ended on purpose, or that is to end."""
+        for group in (self.controllers, self.speakers):
+            for name in [name for name, other in group.items() if other is running]:
+                del group[name]
+
+    def stop(self, running, timeout=10):
+        """SIGTERM; it must end well. How long it took."""
+        self.forget(running)
+        started = time.monotonic()
+        code = running.stop(timeout)
+        assert code == 0, f"exit code {code} after SIGTERM:\n{running.text()[-2000:]}"
+        return time.monotonic() - started
+
+    def kill9(self, running):
+        self.forget(running)
+        running.kill9()
+
+    # The API server
+
+    def stop_api(self):
+        self.cluster.stop_apiserver(signal.SIGKILL)
+        self._api_down = True
+
+    def start_api(self):
+        started = time.time()
+        self.cluster.start_apiserver()
+        self._api_down = False
+        self._api_starts.append((started, time.time() + 1))
+
+    # Around each test
+
+    def ready(self):
+        """One controller that leads and a speaker on each node; as little as possible is started anew."""
+        for name in [name for name in self.controllers if name != "controller"]:
+            self.stop(self.controllers[name])
+        fresh = [self.start_speaker(node) for node in self.nodes if node not in self.speakers]
+        if "controller" not in self.controllers:
+            self.start_controller()
+        for speaker in fresh:
+            speaker.wait_log(event="ready")
+        wait(lambda: self.holder_of(LEADER).startswith("controller_"), 20, "a leader")
+        if fresh:
+            time.sleep(0.4)   # for the peers to have met
+
+    def clean(self):
+        """Nothing of a test is left for the next one; what is wrong in the logs fails the test."""
+        for running in [*self.controllers.values(), *self.speakers.values()]:
+            running.resume()
+        if self._api_down:
+            self.start_api()
+        self._mend_network()
+        for service in self.kube.list(path("Service")):
+            if service["metadata"]["name"] != "kubernetes":
+                self.kube.delete(path("Service", service["metadata"]["namespace"], service["metadata"]["name"]))
+        for made in self.kube.list(path("EndpointSlice")):
+            if made["metadata"]["name"] != "kubernetes":
+                self.kube.delete(path("EndpointSlice", made["metadata"]["namespace"], made["metadata"]["name"]))
+        self._clean_config()
+        self.ready()
+        wait(lambda: not self.records(), 15, "the records to go")
+        self.check_logs()
+
+    def _mend_network(self):
+        for node in self.nodes:
+            # A port without carrier cannot be told to forward.
+            self.lab.run(node, ["ip", "link", "set", "eth0", "up"], check=True)
+            wait(lambda name=node: self._restored(name), 2, f"the port of {node}")
+
+    def _restored(self, node):
+        try:
+            self.lab.restore(node)
+        except RuntimeError:
+            return False
+        return True
+
+    def _clean_config(self):
+        for kind, keep in (("IPAddressPool", "default-pool"), ("L2Advertisement", "default")):
+            for made in self.kube.list(path(kind, NAMESPACE)):
+                if made["metadata"]["name"] != keep:
+                    self.kube.delete(path(kind, NAMESPACE, made["metadata"]["name"]))
+        self.default_config()
+
+    def check_logs(self):
+        for running, checked in list(self._read.items()):
+            text = running.text()
+            self._read[running] = len(text)
+            for line in text[checked:].splitlines():
+                assert not any(word in line for word in BAD_WORDS) or self._while_api_starts(line), f"{running.log.name}: {line}"
+        for name, running in {**self.controllers, **self.speakers}.items():
+            code = running.process.poll()
+            if code is not None:
+                self.forget(running)
+                raise AssertionError(f"{name} ended with {code}:\n{running.text()[-3000:]}")
+
+    def _while_api_starts(self, line):
+        stamp = re.match(r'{"ts":"(.+?)Z"', line)
+        if not stamp or "is forbidden" not in line:
+            return False
+        at = datetime.fromisoformat(stamp[1] + "+00:00").timestamp()
+        return any(begin <= at <= end for begin, end in self._api_starts)
+
+    def end(self):
+        """All processes, each well."""
+        for running in [*self.controllers.values(), *self.speakers.values()]:
+            self.stop(running)
+        self.check_logs()
+
+    # Services
+
+    def serve(self, name, node="worker-1", ip="10.244.1.5", endpoints=None, port=80, **spec):
+        """A LoadBalancer with an endpoint; does not wait."""
+        self.kube.make_slice("default", name, [(ip, node, True)] if endpoints is None else endpoints, port=port)
+        return self.kube.make_service("default", name, **spec)
+
+    def service(self, name, namespace="default"):
+        return self.kube.get(path("Service", namespace, name))
+
+    def address(self, name, timeout=5):
+        """The address a Service has been given."""
+        return wait(lambda: addresses(self.service(name)), timeout, f"an address for {name}")[0]
+
+    def announced(self, name, timeout=8, **spec):
+        """Makes a Service and waits until its address is answered for: (address, owner)."""
+        self.serve(name, **spec)
+        ip = self.address(name)
+        owner = self.owner(ip, timeout)
+        self.answered_by(ip, owner)
+        return ip, owner
+
+    def delete(self, name):
+        self.kube.delete(path("Service", "default", name))
+
+    def events(self, of, reason=None):
+        """Of one object, by uid."""
+        return [event for event in self.kube.list(path("Event.events.k8s.io", of["metadata"].get("namespace")))
+                if event["regarding"].get("uid") == of["metadata"]["uid"] and reason in (None, event["reason"])]
+
+    def wait_event(self, of, reason, timeout=5):
+        return wait(lambda: self.events(of, reason), timeout, f"an Event {reason}")[0]
+
+    # Records
+
+    def record(self, ip):
+        return self.kube.exists(path("Lease", NAMESPACE, f"ip-{ip}"))
+
+    def records(self):
+        return [lease for lease in self.kube.list(path("Lease", NAMESPACE)) if lease["metadata"]["name"].startswith("ip-")]
+
+    def holder_of(self, lease):
+        found = self.kube.exists(path("Lease", NAMESPACE, lease))
+        return (found or {}).get("spec", {}).get("holderIdentity") or ""
+
+    def holder(self, ip):
+        return self.holder_of(f"ip-{ip}")
+
+    def owner(self, ip, timeout=8):
+        return wait(lambda: self.holder(ip), timeout, f"an owner of {ip}")
+
+    # The wire
+
+    def macs(self, ip, count=3):
+        """Who answers, over some requests; "nobody" is one of the answers."""
+        return {reply["mac"] for replies in wire.ask(self.client, ip, count, timeout=0.3) for reply in replies or [{"mac": "nobody"}]}
+
+    def answered_by(self, ip, node, timeout=3):
+        """Just this node answers each request, from within `timeout` seconds on."""
+        wait(lambda: self.macs(ip, 1) == {self.lab.mac(node)}, timeout, f"{node} ({self.lab.mac(node)}) to answer for {ip}")
+        assert self.macs(ip) == {self.lab.mac(node)}
+
+    def silent(self, ip, timeout=3):
+        wait(lambda: self.macs(ip, 1) == {"nobody"}, timeout, f"silence for {ip}")
+        assert self.macs(ip) == {"nobody"}
+
+    def node_of(self, mac):
+        return {self.lab.mac(node): node for node in self.nodes}[mac]
+
+    def asker(self, *ips, hz=500):
+        """Requests in turn from 25 senders: at 500 per second a reply may take 50 ms and still counts for its own."""
+        return wire.Asker(self.client, list(ips), hz, senders=[vip(n) for n in range(210, 235)])
+
+
+def one_answer(seen):
+    """Each request of an Asker's summary was answered, and by one only."""
+    assert seen["unanswered"] == 0 and seen["doubles"] == [], seen
+
+
+def binary_is_sanitized():
+    return "build-san" in os.environ.get("L2LB", "")

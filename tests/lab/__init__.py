@@ -1,0 +1,8 @@
+"""The test lab: a home network in namespaces and the tools to look at it.
+
+kube    a small REST client for the API server
+netlab  the network: a bridge, nodes, a client, as namespaces
+wire    ARP on that network: ask, ask all the time, sniff, inject
+l2lb    the program under test
+proc    how child processes are started so that none is left behind
+"""

@@ -1,0 +1,85 @@
+"""Child processes and network namespaces: nothing outlives the test process."""
+
+import atexit
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import threading
+
+_PR_SET_PDEATHSIG = 1
+_CLONE_NEWNET = 0x40000000
+# Loaded here, not in the child: between fork and exec nothing may need a lock.
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent():
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def spawn(argv, netns=None, **popen):
+    """Popen in a namespace; the child is killed when this process dies.
+
+    The kernel sends that signal when the *thread* ends which called spawn, so
+    call it from the main thread.
+    """
+    if netns:
+        argv = ["ip", "netns", "exec", netns, *argv]
+    return subprocess.Popen(argv, preexec_fn=_die_with_parent, **popen)
+
+
+def end(process, sig=signal.SIGKILL, timeout=10):
+    """Signal a process if it still runs and reap it; returns its exit code."""
+    if process.poll() is None:
+        process.send_signal(sig)
+        # A stopped process sees the signal only when it continues.
+        process.send_signal(signal.SIGCONT)
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+def pid_alive(pid):
+    return os.path.exists(f"/proc/{pid}")
+
+
+@contextlib.contextmanager
+def inside(netns):
+    """This thread in another network namespace; sockets made here stay there."""
+    if not netns:
+        yield
+        return
+    with open("/proc/thread-self/ns/net") as home, open(f"/run/netns/{netns}") as there:
+        _setns(there)
+        try:
+            yield
+        finally:
+            _setns(home)
+
+
+def _setns(handle):
+    if _libc.setns(handle.fileno(), _CLONE_NEWNET) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def close_at_exit(closeable):
+    """closeable.close() also when the tests are interrupted or terminated.
+
+    By default SIGTERM ends a process without any cleaning up, so here it is
+    made the exception that Ctrl-C is. (pytest would take SystemExit for one
+    failed test and go on.)
+    """
+    atexit.register(closeable.close)
+    if (threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def forget_at_exit(closeable):
+    """The counterpart of close_at_exit, for something closed already."""
+    atexit.unregister(closeable.close)

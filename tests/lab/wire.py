@@ -1,0 +1,355 @@
+"""ARP on the lab's network: ask for addresses, watch who answers, inject frames.
+
+The functions and classes of the upper half run in the test and start the lower
+half, `python -m lab.wire COMMAND`, inside a network namespace. Times are
+seconds of the system clock, as in l2lb's log; MACs are "02:00:00:00:00:0a".
+"""
+
+import argparse
+import ctypes
+import fcntl
+import json
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lab import proc
+
+REQUEST, REPLY = 1, 2
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+NO_MAC = "00:00:00:00:00:00"
+
+_TESTS = Path(__file__).resolve().parents[1]
+
+
+# In the test
+
+def arp_frame(op, sha, spa, tha, tpa, eth_src=None, eth_dst=BROADCAST):
+    """The bytes of an ARP frame, for send()."""
+    return _ARP.pack(_mac(eth_dst), _mac(eth_src or sha), _ETH_P_ARP, 1, 0x0800, 6, 4, op,
+                     _mac(sha), socket.inet_aton(spa), _mac(tha), socket.inet_aton(tpa))
+
+
+def ask(ns, ip, count=1, timeout=0.5, settle=0.05, interface="eth0"):
+    """Broadcast requests for an address, one after the other: a list of lists of
+    replies {"mac", "eth_src", "ms"}, one list per request.
+
+    After the first reply only `settle` seconds are waited for a second one.
+    """
+    return _result(ns, "ask", interface, ip, count, timeout, settle)
+
+
+def send(ns, frame, interface="eth0"):
+    """Puts one frame on the wire, given as bytes or as hexadecimal text."""
+    _result(ns, "send", interface, frame if isinstance(frame, str) else frame.hex())
+
+
+class Asker:
+    """Asks for addresses all the time, `hz` times per second each.
+
+    A reply counts for the latest request of that address. Where replies may
+    take longer than 1/hz, give several `senders`: unused addresses of the
+    network the requests are made from in turn, so that a late reply is told
+    from the next one.
+    """
+
+    def __init__(self, ns, ips, hz, interface="eth0", senders=()):
+        self._process = _start(ns, "asker", interface, hz, ",".join(senders), *ips,
+                               stdin=subprocess.PIPE)
+        _wait_started(self._process)
+
+    def stop(self):
+        """{ip: summary}. A summary has
+
+        asked, unanswered   numbers of requests
+        longest_gap_ms      longest time without an answer, from gap_start on
+        doubles             requests answered by two MACs or more: {"time", "macs"}
+        changes             (time, mac) whenever another MAC answered than before
+        """
+        output, _ = self._process.communicate(timeout=30)
+        return json.loads(output)
+
+
+class Sniffer:
+    """Records every ARP frame an interface sends or receives."""
+
+    def __init__(self, ns, log, interface="eth0"):
+        self.log = Path(log)
+        self._process = _start(ns, "sniff", interface, log, stdin=subprocess.PIPE)
+        _wait_started(self._process)
+
+    def frames(self, since=0):
+        """The frames so far: {"time", "out", "eth_src", "eth_dst", "op", "sha", "spa",
+        "tha", "tpa"} each; "out" is true for frames sent by that interface."""
+        lines = self.log.read_text().splitlines(keepends=True)
+        # The last line may be half written.
+        frames = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [frame for frame in frames if frame["time"] >= since]
+
+    def stop(self):
+        self._process.communicate(timeout=10)
+        return self.frames()
+
+
+def _start(ns, *args, **popen):
+    return proc.spawn([sys.executable, "-m", "lab.wire", *map(str, args)], ns,
+                      env={**os.environ, "PYTHONPATH": str(_TESTS)},
+                      stdout=subprocess.PIPE, text=True, **popen)
+
+
+def _wait_started(process):
+    if process.stdout.readline() != "started\n":
+        raise RuntimeError(f"lab.wire ended with {process.wait()}")
+
+
+def _result(ns, *args):
+    with _start(ns, *args, stdin=subprocess.DEVNULL) as process:
+        output, _ = process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"lab.wire {args[0]} ended with {process.returncode}")
+    return json.loads(output)
+
+
+# In the namespace
+
+_ETH_P_ALL, _ETH_P_ARP = 3, 0x0806
+_SO_ATTACH_FILTER = 26
+_SO_TIMESTAMPNS = 35
+_OUTGOING = 4   # a packet type: a frame this machine sent
+_ARP = struct.Struct("!6s6sHHHBBH6s4s6s4s")
+
+
+def _mac(text):
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def _open(interface, protocol):
+    """A packet socket with the kernel's receive times, which do not depend on
+    when this process gets the processor."""
+    opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    if protocol == _ETH_P_ALL:
+        _only_arp(opened)
+    # Bound last: nothing is received before the filter is in place.
+    opened.bind((interface, protocol))
+    opened.setblocking(False)
+    return opened
+
+
+def _only_arp(opened):
+    """A filter in the kernel, so that the lab's other traffic costs nothing."""
+    program = b"".join(struct.pack("HBBI", *step) for step in [
+        (0x28, 0, 0, 12),           # load the frame's type
+        (0x15, 0, 1, _ETH_P_ARP),   # is it ARP?
+        (0x06, 0, 0, 0xffff),       # take it
+        (0x06, 0, 0, 0)])           # drop it
+    steps = ctypes.create_string_buffer(program)
+    opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER,
+                      struct.pack("HxxxxxxP", 4, ctypes.addressof(steps)))
+
+
+def _receive(opened):
+    """The next ARP frame as a dict, None if there is none."""
+    while True:
+        try:
+            data, ancillary, _, address = opened.recvmsg(2048, 64)
+        except BlockingIOError:
+            return None
+        if len(data) >= _ARP.size:
+            return _frame(data, ancillary, address)
+
+
+def _frame(data, ancillary, address):
+    dst, src, _, _, _, _, _, op, sha, spa, tha, tpa = _ARP.unpack_from(data)
+    seconds, nanoseconds = struct.unpack("ll", ancillary[0][2])
+    return {"time": seconds + nanoseconds / 1e9, "out": address[2] == _OUTGOING,
+            "eth_src": src.hex(":"), "eth_dst": dst.hex(":"), "op": op,
+            "sha": sha.hex(":"), "spa": socket.inet_ntoa(spa),
+            "tha": tha.hex(":"), "tpa": socket.inet_ntoa(tpa)}
+
+
+class _Questioner:
+    """Sends requests from an interface and tells the replies to them."""
+
+    def __init__(self, interface):
+        self.socket = _open(interface, _ETH_P_ARP)
+        self.mac = self.socket.getsockname()[4].hex(":")
+        self.ip = _interface_ip(interface)
+
+    def ask(self, ip, sender=None):
+        """The time the request was sent."""
+        frame = arp_frame(REQUEST, self.mac, sender or self.ip, NO_MAC, ip)
+        now = time.time()
+        self.socket.send(frame)
+        return now
+
+    def replies(self):
+        """Those which have come; broadcast announcements answer nobody."""
+        while frame := _receive(self.socket):
+            if frame["op"] == REPLY and frame["eth_dst"] == self.mac:
+                yield frame
+
+
+def _interface_ip(interface):
+    get_address = 0x8915   # SIOCGIFADDR
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        answer = fcntl.ioctl(any_socket, get_address, struct.pack("256s", interface.encode()))
+    return socket.inet_ntoa(answer[20:24])
+
+
+def _ask(options):
+    questioner = _Questioner(options.interface)
+    return [_ask_once(questioner, options) for _ in range(options.count)]
+
+
+def _ask_once(questioner, options):
+    sent = questioner.ask(options.ip)
+    deadline = sent + options.timeout
+    answers = []
+    while (left := deadline - time.time()) > 0:
+        select.select([questioner.socket], [], [], left)
+        for frame in questioner.replies():
+            if frame["spa"] == options.ip:
+                answers.append({"mac": frame["sha"], "eth_src": frame["eth_src"],
+                                "ms": round((frame["time"] - sent) * 1000, 3)})
+                deadline = min(deadline, time.time() + options.settle)
+    return answers
+
+
+class _Record:
+    """What one address was asked and answered."""
+
+    def __init__(self):
+        self.requests = []   # (time sent, {mac: time of its reply})
+        self.latest = {}     # sender: its latest request
+
+    def asked(self, sender, sent):
+        request = (sent, {})
+        self.requests.append(request)
+        self.latest[sender] = request
+
+    def answered(self, frame):
+        request = self.latest.get(frame["tpa"])
+        if request:
+            request[1].setdefault(frame["sha"], frame["time"])
+
+    def summary(self, end):
+        answers = sorted((when, mac) for _, macs in self.requests for mac, when in macs.items())
+        gap, gap_start = self._longest_gap([when for when, _ in answers], end)
+        return {"asked": len(self.requests),
+                "unanswered": sum(not macs for _, macs in self.requests),
+                "longest_gap_ms": round(gap * 1000, 3), "gap_start": gap_start,
+                "doubles": [{"time": sent, "macs": sorted(macs)}
+                            for sent, macs in self.requests if len(macs) > 1],
+                "changes": _changes(answers)}
+
+    def _longest_gap(self, answered, end):
+        # From the first question on and up to the end: an address nobody
+        # answers for is one long gap.
+        start = self.requests[0][0] if self.requests else end
+        marks = [start, *answered, end]
+        return max((after - before, before) for before, after in zip(marks, marks[1:]))
+
+
+def _changes(answers):
+    changes, current = [], None
+    for when, mac in answers:
+        if mac != current:
+            changes.append((when, mac))
+            current = mac
+    return changes
+
+
+def _asker(options):
+    questioner = _Questioner(options.interface)
+    senders = [sender for sender in options.senders.split(",") if sender] or [questioner.ip]
+    records = {ip: _Record() for ip in options.ips}
+    _started()
+    interval = 1 / (options.hz * len(options.ips))
+    turn, due = 0, time.monotonic()
+    while not _told_to_stop(questioner, records, due - time.monotonic()):
+        now = time.monotonic()
+        if now < due:
+            continue
+        ip = options.ips[turn % len(options.ips)]
+        sender = senders[turn // len(options.ips) % len(senders)]
+        records[ip].asked(sender, questioner.ask(ip, sender))
+        turn += 1
+        # After a long time without the processor: no burst to catch up.
+        due = due + interval if now - due < 0.05 else now + interval
+    end = time.time()
+    time.sleep(0.1)   # for the replies to the last requests
+    _collect(questioner, records)
+    return {ip: record.summary(end) for ip, record in records.items()}
+
+
+def _told_to_stop(questioner, records, patience):
+    """Takes replies for up to `patience` seconds; the end of stdin says stop."""
+    ready, _, _ = select.select([questioner.socket, sys.stdin], [], [], max(patience, 0))
+    if questioner.socket in ready:
+        _collect(questioner, records)
+    return sys.stdin in ready
+
+
+def _collect(questioner, records):
+    for frame in questioner.replies():
+        if frame["spa"] in records:
+            records[frame["spa"]].answered(frame)
+
+
+def _sniff(options):
+    opened = _open(options.interface, _ETH_P_ALL)
+    with open(options.log, "w") as log:
+        _started()
+        stop = False
+        while not stop:
+            ready, _, _ = select.select([opened, sys.stdin], [], [])
+            stop = sys.stdin in ready
+            while frame := _receive(opened):
+                log.write(json.dumps(frame) + "\n")
+            log.flush()
+
+
+def _send(options):
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as opened:
+        opened.bind((options.interface, 0))
+        opened.send(bytes.fromhex(options.frame))
+
+
+def _started():
+    print("started", flush=True)
+
+
+def _options():
+    parser = argparse.ArgumentParser(prog="lab.wire")
+    commands = parser.add_subparsers(required=True)
+
+    def command(name, run):
+        sub = commands.add_parser(name)
+        sub.add_argument("interface")
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("ask", _ask)
+    sub.add_argument("ip")
+    sub.add_argument("count", type=int)
+    sub.add_argument("timeout", type=float)
+    sub.add_argument("settle", type=float)
+    sub = command("asker", _asker)
+    sub.add_argument("hz", type=float)
+    sub.add_argument("senders", help="comma separated; empty for the interface's own address")
+    sub.add_argument("ips", nargs="+")
+    command("sniff", _sniff).add_argument("log")
+    command("send", _send).add_argument("frame", help="hexadecimal")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    chosen = _options()
+    print(json.dumps(chosen.run(chosen)))

@@ -1,0 +1,107 @@
+#!/bin/bash
+# Runs the tests, a part at a time, and ends with one line: N passed, N failed[, N skipped].
+#   tests/run.sh BUILD unit|standin|e2e|all       K=name chooses end-to-end tests
+# A skip must be named in tests/skips with the kernel feature it needs; any other skip counts as a failure when CI is set.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+BUILD=$1
+PART=$2
+PYTHON=${PYTHON:-/usr/bin/python3}
+export L2LB=${L2LB:-$PWD/$BUILD/l2lb} APIPROBE=$PWD/$BUILD/apiprobe
+export PYTHONDONTWRITEBYTECODE=1
+RESULTS=$BUILD/results
+mkdir -p "$RESULTS"
+passed=0 failed=0 skipped=0
+times=""
+
+seconds() { date +%s; }
+
+note() {   # part, start, passed, failed
+	times="$times$(printf '  %-10s %4d s   %d passed, %d failed' "$1" $(($(seconds) - $2)) "$3" "$4")"$'\n'
+}
+
+run_unit() {
+	local start=$(seconds) ok=0 bad=0 program n m out
+	for program in "$BUILD"/unit/test_*; do
+		[ -x "$program" ] || continue
+		out=$RESULTS/$(basename "$program").tap
+		# An abort or a sanitizer report ends the program: what it had not reported as ok is a failure.
+		CMOCKA_MESSAGE_OUTPUT=TAP timeout 120 "$program" >"$out" 2>&1
+		local code=$?
+		n=$(grep -c '^ok ' "$out"); m=$(grep -c '^not ok ' "$out")
+		[ $code -ne 0 ] && [ "$m" -eq 0 ] && m=1
+		[ $code -eq 0 ] && [ "$n" -eq 0 ] && m=1
+		printf '  %-28s %3d passed%s\n' "$(basename "$program")" "$n" "$([ "$m" -gt 0 ] && echo ", $m failed")"
+		[ "$m" -gt 0 ] && grep -v '^ok ' "$out" | tail -40
+		ok=$((ok + n)); bad=$((bad + m))
+	done
+	[ $((ok + bad)) -eq 0 ] && { echo "no unit tests were found"; bad=1; }
+	passed=$((passed + ok)); failed=$((failed + bad))
+	note unit "$start" "$ok" "$bad"
+}
+
+# Reads a JUnit file: prints "passed failed skipped"; a skip that tests/skips does not name is a failure in CI.
+count_junit() {
+	"$PYTHON" - "$1" <<'PY'
+import os, sys, xml.etree.ElementTree as tree
+known = [line.split()[0] for line in open("tests/skips") if line.strip() and not line.startswith("#")]
+passed = failed = skipped = 0
+try:
+    cases = tree.parse(sys.argv[1]).getroot().iter("testcase")
+except (OSError, tree.ParseError):
+    print(0, 1, 0)
+    sys.exit()
+for case in cases:
+    name = case.get("name").split("[")[0]
+    if case.find("failure") is not None or case.find("error") is not None:
+        failed += 1
+    elif case.find("skipped") is not None:
+        if os.environ.get("CI") and name not in known:
+            failed += 1
+            print(f"skipped, but not named in tests/skips: {name}", file=sys.stderr)
+        else:
+            skipped += 1
+    else:
+        passed += 1
+print(passed, failed, skipped)
+PY
+}
+
+run_pytest() {   # part, arguments...
+	local part=$1 start=$(seconds) ok bad skip
+	shift
+	rm -f "$RESULTS/$part.xml"
+	"$PYTHON" -m pytest -p no:cacheprovider -v -rs --tb=short --no-header --junitxml="$RESULTS/$part.xml" "$@"
+	local code=$?
+	read -r ok bad skip < <(count_junit "$RESULTS/$part.xml")
+	[ $code -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+	passed=$((passed + ok)); failed=$((failed + bad)); skipped=$((skipped + skip))
+	note "$part" "$start" "$ok" "$bad"
+}
+
+run_standin() {
+	run_pytest standin tests/standin
+}
+
+run_e2e() {
+	# Builds kube-apiserver and the rest on the first run (about six minutes), and says so while it does.
+	CLUSTER_ASSETS=$(tests/cluster/build.sh) || { echo "the test cluster could not be built"; failed=$((failed + 1)); return; }
+	export CLUSTER_ASSETS
+	run_pytest e2e tests/e2e ${K:+-k "$K"}
+}
+
+case $PART in
+unit) echo "unit tests"; run_unit ;;
+standin) run_standin ;;
+e2e) run_e2e ;;
+all) echo "unit tests"; run_unit; run_standin; run_e2e ;;
+*) echo "usage: tests/run.sh BUILD unit|standin|e2e|all" >&2; exit 2 ;;
+esac
+
+printf '\n%s' "$times"
+if [ "$skipped" -gt 0 ]; then
+	echo "$passed passed, $failed failed, $skipped skipped"
+else
+	echo "$passed passed, $failed failed"
+fi
+[ "$failed" -eq 0 ]
