@@ -23,6 +23,7 @@ struct segment {
 	size_t n_ranges;
 	struct deadline timer;
 	struct segment_counters counters;
+	int64_t down_since;
 	bool pumping;
 };
 
@@ -230,7 +231,12 @@ void segment_update(struct segment *s, const struct link_info *link)
 		link_wake(s->link);
 		liveness_reset(s->liveness, now);
 	}
-	if (up && (!was_up || new_mac))
+	if (!up && was_up)
+		s->down_since = now;
+	/* The soonest verdict of a watcher comes 1.7 intervals after the last answer. */
+	if (up && !was_up && now - s->down_since > s->config.liveness_interval * 3 / 2)
+		s->config.on_return(s->config.data, s);
+	else if (up && (!was_up || new_mac))
 		announcer_restart_all(s->announcer, now);
 	ask_gateway(s);
 	pump(s);

@@ -21,6 +21,9 @@ struct segment_config {
 	void (*on_heard_again)(void *data, struct segment *s, const char *peer);
 	/* Somebody's frame says that `address` (host byte order) is at sha; eth_src differs from it when a guard speaks. */
 	void (*on_claim)(void *data, struct segment *s, uint32_t address, const struct mac *sha, const struct mac *eth_src);
+	/* The carrier is back after so long that another node may have taken over: whoever owns addresses here asks first. (After
+	 * a short flap all are simply announced again.) */
+	void (*on_return)(void *data, struct segment *s);
 	void *data;
 };
 

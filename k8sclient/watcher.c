@@ -492,11 +492,17 @@ bool watcher_knows(const struct watcher *w, const char *key)
 	return k != NULL;
 }
 
-void watcher_stop(struct watcher *w)
+static void halt(struct watcher *w)
 {
 	drop_transfer(w);
 	w->state = STOPPED;
 	deadline_set(&w->timer, CLOCK_NEVER);
+}
+
+void watcher_stop(struct watcher *w)
+{
+	halt(w);
+	set_trouble(w, NULL);   /* who asks for nothing has no trouble: else the owner would wait for ever for its end */
 }
 
 static void on_timer_closed(void *data)
@@ -518,7 +524,7 @@ void watcher_close(struct watcher *w)
 {
 	if (!w)
 		return;
-	watcher_stop(w);
+	halt(w);
 	deadline_close(&w->timer, on_timer_closed);
 }
 

@@ -59,6 +59,7 @@ static void complain(struct cluster *c, const char *kind, const char *api_versio
 	strncpy(p->text, text, sizeof(p->text) - 1);
 	p->text[sizeof(p->text) - 1] = '\0';
 	c->n_problems++;
+	c->model.revision++;   /* somebody has to say it */
 }
 
 const struct cluster_problem *cluster_next_problem(struct cluster *c)
@@ -135,8 +136,17 @@ static void put_lease(struct cluster *c, const json_t *object, bool confirmed)
 	lease_free(lease);
 }
 
+/* The server answers one of us: the others need not wait out their backoff. */
+static void hurry_all(struct cluster *c)
+{
+	for (int i = 0; i < RESOURCES; i++)
+		if (c->watches[i].watcher)
+			watcher_hurry(c->watches[i].watcher);
+}
+
 void cluster_take_lease(struct cluster *c, const json_t *lease)
 {
+	hurry_all(c);
 	put_lease(c, lease, false);
 }
 
@@ -263,9 +273,8 @@ static void on_trouble(void *data, const char *why)
 {
 	struct cluster_watch *w = data;
 	w->trouble = why != NULL;
-	for (int i = 0; i < RESOURCES && !why; i++)   /* it answers one of us: the others need not wait */
-		if (w->cluster->watches[i].watcher)
-			watcher_hurry(w->cluster->watches[i].watcher);
+	if (!why)
+		hurry_all(w->cluster);
 	note_answers(w->cluster);
 }
 

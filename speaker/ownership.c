@@ -9,13 +9,20 @@
 #define CLAIM_STEP (300 * CLOCK_MS)     /* between candidates for an unowned address (R10) */
 #define SUCCESSOR_WAIT CLOCK_S          /* then the next successor is named; the owner never stops by time (finding 11) */
 #define DEFENCE_SPACING (200 * CLOCK_MS)
-#define RETRY CLOCK_S
+#define RETRY CLOCK_S                   /* of writes; also while the API is away: the write that succeeds ends the outage */
+#define CHECK_ASKS 3u
+#define CHECK_SPACING (10 * CLOCK_MS)
+#define CHECK_DECIDED (65 * CLOCK_MS)   /* R7: asks at 0, 10, 20 ms */
+#define WAR (10 * CLOCK_S)              /* defences within it count together (R8) */
+#define WAR_RANK 3u                     /* from this defence on the worse static rank yields, */
+#define WAR_END 6u                      /* and at this one everybody: the other one has the record */
 #define AUDIT (2 * CLOCK_S)             /* R9: the record says us, and we do not hold it */
 #define BELIEF (150 * CLOCK_S)          /* an owner announces more often (a minute by default), and records what it took */
 
 void ownership_init(struct ownership *o, const struct address *a, int64_t now)
 {
-	*o = (struct ownership){.address = *a, .plan_at = CLOCK_NEVER, .audit_at = CLOCK_NEVER, .since = now, .defended_at = INT64_MIN / 2};
+	*o = (struct ownership){.address = *a, .plan_at = CLOCK_NEVER, .audit_at = CLOCK_NEVER, .since = now, .defended_at = INT64_MIN / 2,
+				.war_began = INT64_MIN / 2, .claimed_at = INT64_MIN / 2};
 }
 
 void ownership_free(struct ownership *o)
@@ -171,6 +178,9 @@ static enum ownership_action idle(struct ownership *o, const struct ownership_vi
 	}
 	if (o->plan_at == CLOCK_NEVER || o->plan_for != v->fate) {
 		o->plan_at = now + delay_of(v);
+		/* Dead, and it has just announced the address: it is coming back. Two more questions decide, not the old verdict. */
+		if (v->fate == HOLDER_DOWN && o->plan_at < o->claimed_at + 2 * v->interval)
+			o->plan_at = o->claimed_at + 2 * v->interval;
 		o->plan_for = v->fate;
 	}
 	if (now < o->plan_at) {
@@ -180,8 +190,8 @@ static enum ownership_action idle(struct ownership *o, const struct ownership_vi
 	if (v->fate == HOLDER_DOWN) {   /* announced first, recorded after: works without the API */
 		take_from(o, ownership_holder(o, v->record), v->record);
 		enter(o, OWNERSHIP_OWNED, now);
-		o->retry_at = now;
-		return v->api && !o->in_flight ? write_holder(o, v->me) : OWNERSHIP_NOTHING;
+		o->retry_at = v->api ? now : now + RETRY;
+		return can_write(o, now, wakep) ? write_holder(o, v->me) : OWNERSHIP_NOTHING;
 	}
 	if (!can_write(o, now, wakep))
 		return OWNERSHIP_NOTHING;
@@ -196,6 +206,8 @@ static enum ownership_action idle(struct ownership *o, const struct ownership_vi
 static bool outranks(const struct ownership *o, const struct ownership_view *v)
 {
 	bool api = v->api && !o->unanswered;
+	if (!api && (o->defences >= WAR_END || (o->defences >= WAR_RANK && rank(v, v->me) > rank(v, o->rival))))
+		return false;
 	bool took_it = record_held_before(v->record, o->rival);
 	if (v->fate == HOLDER_ME)
 		return api || took_it;
@@ -218,6 +230,11 @@ static enum ownership_action settle_rivalry(struct ownership *o, const struct ow
 		*wakep = clock_min(*wakep, o->defended_at + DEFENCE_SPACING);
 		return OWNERSHIP_NOTHING;
 	}
+	if (now > o->war_began + WAR) {
+		o->war_began = now;
+		o->defences = 0;
+	}
+	o->defences++;
 	mem_replace(&o->rival, NULL);
 	o->defended_at = now;
 	return OWNERSHIP_DEFEND;
@@ -247,7 +264,7 @@ static enum ownership_action owned(struct ownership *o, const struct ownership_v
 		return OWNERSHIP_NOTHING;
 	}
 	if (o->from)
-		return v->api && can_write(o, now, wakep) ? write_holder(o, v->me) : OWNERSHIP_NOTHING;
+		return can_write(o, now, wakep) ? write_holder(o, v->me) : OWNERSHIP_NOTHING;
 	if (!v->eligible || v->leaving)
 		enter(o, OWNERSHIP_LEAVING, now);
 	return OWNERSHIP_NOTHING;
@@ -278,6 +295,11 @@ static enum ownership_action leaving(struct ownership *o, const struct ownership
 		*wakep = clock_min(*wakep, o->handed_at + SUCCESSOR_WAIT);
 		return OWNERSHIP_NOTHING;
 	}
+	if (named && v->fate != HOLDER_DOWN && !v->connected) {
+		/* We hear nobody: his silence says nothing. Naming one after the other would move the address when we are back. */
+		*wakep = clock_min(*wakep, now + RETRY);
+		return OWNERSHIP_NOTHING;
+	}
 	if (!v->api || !can_write(o, now, wakep))
 		return OWNERSHIP_NOTHING;
 	const char *successor = next_successor(v, named ? o->target : NULL);
@@ -286,6 +308,24 @@ static enum ownership_action leaving(struct ownership *o, const struct ownership
 		return write_holder(o, successor);
 	o->retry_at = now + RETRY;
 	*wakep = clock_min(*wakep, o->retry_at);
+	return OWNERSHIP_NOTHING;
+}
+
+/* ---- CHECK ---- */
+
+static enum ownership_action check(struct ownership *o, int64_t now, int64_t *wakep)
+{
+	int64_t next = o->asked < CHECK_ASKS ? o->since + o->asked * CHECK_SPACING : o->since + CHECK_DECIDED;
+	if (now < next) {
+		*wakep = clock_min(*wakep, next);
+		return OWNERSHIP_NOTHING;
+	}
+	if (o->asked < CHECK_ASKS) {
+		o->asked++;
+		*wakep = clock_min(*wakep, o->since + CHECK_SPACING * o->asked);
+		return OWNERSHIP_ASK;
+	}
+	enter(o, OWNERSHIP_OWNED, now);   /* nobody else has it */
 	return OWNERSHIP_NOTHING;
 }
 
@@ -315,6 +355,9 @@ enum ownership_action ownership_step(struct ownership *o, const struct ownership
 		case OWNERSHIP_LEAVING:
 			action = leaving(o, v, now, wakep);
 			break;
+		case OWNERSHIP_CHECK:
+			action = check(o, now, wakep);
+			break;
 		}
 		/* One transition may open the next, e.g. OWNED to LEAVING to a WRITE; coming to rest ends it. */
 		if (action != OWNERSHIP_NOTHING || o->state == before || o->state == OWNERSHIP_IDLE)
@@ -341,15 +384,18 @@ void ownership_looked(struct ownership *o, int status, int64_t now)
 	o->retry_at = o->unanswered ? now + RETRY : o->retry_at;
 }
 
-void ownership_claimed(struct ownership *o, const char *peer, const struct record *record)
+void ownership_claimed(struct ownership *o, const char *peer, const struct record *record, int64_t now)
 {
 	if (!ownership_answers(o)) {
+		o->claimed_at = now;
+		enter(o, o->state == OWNERSHIP_CHECK ? OWNERSHIP_IDLE : o->state, now);
 		believe(o, peer, record);
 		o->audit_at = CLOCK_NEVER;
 		o->plan_at = CLOCK_NEVER;   /* somebody was faster */
 	} else if (!o->rival || strcmp(o->rival, peer) != 0) {
 		mem_replace(&o->rival, peer);
 		o->looked = false;
+		o->retry_at = clock_min(o->retry_at, now);   /* whom we hear may have brought the API server back */
 	}
 }
 
@@ -359,6 +405,14 @@ void ownership_woke(struct ownership *o, int64_t now)
 		return;
 	enter(o, OWNERSHIP_IDLE, now);
 	o->must_look = true;
+}
+
+void ownership_link_back(struct ownership *o, int64_t now)
+{
+	if (!ownership_answers(o))
+		return;
+	enter(o, OWNERSHIP_CHECK, now);
+	o->asked = 0;
 }
 
 const char *ownership_holder(const struct ownership *o, const struct record *record)

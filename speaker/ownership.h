@@ -11,6 +11,7 @@ enum ownership_state {
 	OWNERSHIP_CLAIMING,   /* the record is being written; silent until it is ours */
 	OWNERSHIP_OWNED,      /* answering */
 	OWNERSHIP_LEAVING,    /* answering until the successor has been heard */
+	OWNERSHIP_CHECK,      /* its link was away for long: silent until asking has shown that nobody else answers (R7) */
 };
 
 enum holder_fate {
@@ -26,6 +27,7 @@ enum ownership_action {
 	OWNERSHIP_WRITE,      /* holder = `target` in the record, under its version; then ownership_written */
 	OWNERSHIP_LOOK,       /* read the record from the API server; then ownership_looked */
 	OWNERSHIP_DEFEND,     /* announce once more */
+	OWNERSHIP_ASK,        /* ask for the address by broadcast; answers come as ownership_claimed */
 };
 
 struct ownership_view {
@@ -57,11 +59,15 @@ struct ownership {
 	bool looked;           /* since the rival appeared */
 	bool unanswered;       /* ... and the API server did not answer in time */
 	int64_t defended_at;
+	int64_t war_began;     /* of the defences counted; they are forgotten after 10 s */
+	unsigned defences;
+	int64_t claimed_at;    /* IDLE: when a peer last said on the wire that it has the address */
 	bool must_look;        /* we slept: the record is read before anything is answered again */
 	char *believed;        /* who announced it last on the wire, when that is newer than the record; else NULL */
 	int64_t believed_epoch;
 	int64_t audit_at;      /* IDLE, `believed` is not in the record: when to look; CLOCK_NEVER: no doubt */
 	int64_t since;         /* of the state */
+	unsigned asked;        /* CHECK: how often */
 };
 
 void ownership_init(struct ownership *o, const struct address *a, int64_t now);
@@ -76,10 +82,13 @@ void ownership_written(struct ownership *o, int status, int64_t now);
 void ownership_looked(struct ownership *o, int status, int64_t now);
 
 /* A peer's frame says that the address is at the peer; record: as known then, or NULL. */
-void ownership_claimed(struct ownership *o, const char *peer, const struct record *record);
+void ownership_claimed(struct ownership *o, const char *peer, const struct record *record, int64_t now);
 
 /* Our process slept for long: silent until the record has been read. */
 void ownership_woke(struct ownership *o, int64_t now);
+
+/* The link is back after a time in which others may have taken the address over. */
+void ownership_link_back(struct ownership *o, int64_t now);
 
 /* Who has the address, by the newest of record and wire (finding 7: records lag behind takeovers). "" : nobody. */
 const char *ownership_holder(const struct ownership *o, const struct record *record);

@@ -14,6 +14,7 @@
 
 #define LOOK_TIMEOUT (300 * CLOCK_MS)    /* two nodes answer meanwhile, so no longer */
 #define WRITE_TIMEOUT (5 * CLOCK_S)
+#define PROBE_TIMEOUT (500 * CLOCK_MS)   /* of a write while the API server is away: does it answer again? */
 #define RETRY CLOCK_S
 #define LEAVE_TIMEOUT (1800 * CLOCK_MS)  /* SIGTERM ends within 2 s */
 #define TRUST_AFTER (60 * CLOCK_S)       /* NotReady may be left over from an API outage (the issue's own rule) */
@@ -63,6 +64,8 @@ static void look_again(struct speaker_role *role)
 	turn_again(role->turn);
 }
 
+static void apply_answering(struct speaker_role *role, struct owned_address *o, const struct record *r);
+
 /* ---- what the wire says ---- */
 
 static struct owned_address *address_find(const struct speaker_role *role, const struct address *a)
@@ -95,6 +98,19 @@ static void on_heard_again(void *data, struct segment *s, const char *peer)
 	look_again(role);
 }
 
+/* The link was away long enough for others to have taken over what is ours there: silent until we have asked. */
+static void on_return(void *data, struct segment *s)
+{
+	struct speaker_role *role = data;
+	struct owned_address *o, *tmp;
+	HASH_ITER(hh, role->addresses, o, tmp)
+		if (segment_owns(s, address_to_v4(&o->core.address))) {
+			ownership_link_back(&o->core, clock_now());
+			apply_answering(role, o, NULL);
+		}
+	look_again(role);
+}
+
 static void stranger_claims(struct speaker_role *role, struct owned_address *o, struct segment *s, const struct mac *mac)
 {
 	char text[ADDRESS_TEXT], who[MAC_TEXT];
@@ -120,7 +136,7 @@ static void on_claim(void *data, struct segment *s, uint32_t address, const stru
 		stranger_claims(role, o, s, sha);
 		return;
 	}
-	ownership_claimed(&o->core, peer, model_record(model_of(role), &a));
+	ownership_claimed(&o->core, peer, model_record(model_of(role), &a), clock_now());
 	look_again(role);
 }
 
@@ -393,7 +409,7 @@ static void on_written(void *data, const struct api_result *result)
 	}
 	if (api_succeeded(result))
 		cluster_take_lease(role->cluster, result->body);
-	else
+	else if (cluster_api_answers(role->cluster))   /* an outage has been said already */
 		log_warn("recordFailed", NO_KV, "%s", result->message);
 	ownership_written(&o->core, result->status, clock_now());
 	look_again(role);
@@ -408,7 +424,8 @@ static void write_holder(struct owned_address *o, const struct record *r)
 			link = o->candidates[i].link->name;
 	json_t *patch = record_holder_patch(r, o->core.target, link, clock_wall_text(now));
 	char *path = lease_path(o->role, r->meta.name);
-	struct api_request request = {.method = "PATCH", .path = path, .content_type = API_MERGE_PATCH, .body = patch, .timeout = WRITE_TIMEOUT,
+	int64_t timeout = cluster_api_answers(o->role->cluster) ? WRITE_TIMEOUT : PROBE_TIMEOUT;
+	struct api_request request = {.method = "PATCH", .path = path, .content_type = API_MERGE_PATCH, .body = patch, .timeout = timeout,
 				      .on_result = on_written, .data = o};
 	o->call = api_send(cluster_api(o->role->cluster), &request);
 	json_decref(patch);
@@ -443,6 +460,10 @@ static int64_t evaluate(struct speaker_role *role, struct owned_address *o, int6
 		break;
 	case OWNERSHIP_DEFEND:
 		defend(role, o);
+		break;
+	case OWNERSHIP_ASK:
+		for (size_t i = 0; i < segments_count(role->segments); i++)
+			segment_ask(segments_at(role->segments, i), address_to_v4(&o->core.address));
 		break;
 	}
 	say_change(role, o, r);
@@ -552,7 +573,7 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 	struct speaker_role *role = mem_zalloc(sizeof(*role));
 	struct segment_config config = {.node = options->node_name, .liveness_interval = options->liveness_interval,
 					.gratuitous_interval = options->gratuitous_interval, .on_state = on_state,
-					.on_heard_again = on_heard_again, .on_claim = on_claim, .data = role};
+					.on_heard_again = on_heard_again, .on_claim = on_claim, .on_return = on_return, .data = role};
 	role->turn = turn;
 	role->cluster = cluster;
 	role->options = options;

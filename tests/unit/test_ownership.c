@@ -93,7 +93,7 @@ static void transitions(void **state)
 		for (size_t j = 0; j < v.n_candidates; j++)
 			v.eligible |= strcmp(names[j], "a") == 0;
 		if (row->rival)
-			ownership_claimed(&o, row->rival, r);
+			ownership_claimed(&o, row->rival, r, NOW);
 		enum ownership_action action = ownership_step(&o, &v, NOW, &wake);
 		if (o.state != row->to || action != row->action)
 			fail_msg("%s: state %d, action %d", row->what, o.state, action);
@@ -145,10 +145,10 @@ static void handover(void **state)
 	assert_string_equal(o.target, "c");
 	ownership_written(&o, 200, NOW + CLOCK_S);
 	assert_int_equal(step_with(&o, leave, "c", "a c", NOW + CLOCK_S), OWNERSHIP_NOTHING);
-	ownership_claimed(&o, "b", NULL);   /* not the successor */
+	ownership_claimed(&o, "b", NULL, NOW);   /* not the successor */
 	assert_int_equal(step_with(&o, leave, "c", "a c", NOW + CLOCK_S), OWNERSHIP_NOTHING);
 	assert_true(ownership_answers(&o));
-	ownership_claimed(&o, "c", NULL);
+	ownership_claimed(&o, "c", NULL, NOW);
 	assert_int_equal(step_with(&o, leave, "c", "a c", NOW + CLOCK_S), OWNERSHIP_NOTHING);
 	assert_int_equal(o.state, OWNERSHIP_IDLE);
 	ownership_free(&o);
@@ -161,6 +161,36 @@ static void handover(void **state)
 	ownership_free(&o);
 }
 
+/* Its link was away: silent while it asks, then it goes on, or gives way to who answers. */
+static void link_back(void **state)
+{
+	struct ownership_view v = {.fate = HOLDER_ME};
+	(void)state;
+	for (int claimed = 0; claimed < 2; claimed++) {
+		struct ownership o = in_state(OWNED);
+		ownership_link_back(&o, NOW);
+		assert_false(ownership_answers(&o));
+		for (unsigned i = 0; i < 3; i++) {
+			assert_int_equal(step_with(&o, v, "a", "a b", NOW + i * 10 * CLOCK_MS), OWNERSHIP_ASK);
+			assert_int_equal(step_with(&o, v, "a", "a b", NOW + i * 10 * CLOCK_MS + 9 * CLOCK_MS), OWNERSHIP_NOTHING);
+		}
+		if (claimed)
+			ownership_claimed(&o, "b", NULL, NOW + 30 * CLOCK_MS);
+		const char *has = claimed ? "b" : "a";   /* by the newest of wire and record */
+		v.fate = HOLDER_PRESENT;
+		assert_int_equal(step_with(&o, v, has, "a b", NOW + 64 * CLOCK_MS), OWNERSHIP_NOTHING);
+		assert_false(ownership_answers(&o));
+		step_with(&o, v, has, "a b", NOW + 65 * CLOCK_MS);
+		assert_int_equal(o.state, claimed ? IDLE : OWNED);
+		ownership_free(&o);
+	}
+	/* who is not answering has nothing to ask for */
+	struct ownership o = in_state(IDLE);
+	ownership_link_back(&o, NOW);
+	assert_int_equal(o.state, IDLE);
+	ownership_free(&o);
+}
+
 /* The wire is newer than the record, until the record has moved on or nothing confirms it. */
 static void beliefs(void **state)
 {
@@ -170,12 +200,12 @@ static void beliefs(void **state)
 	struct record *newer = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "c", .epoch = 4});
 	(void)state;
 	assert_string_equal(ownership_holder(&o, old), "x");
-	ownership_claimed(&o, "b", old);
+	ownership_claimed(&o, "b", old, NOW);
 	assert_string_equal(ownership_holder(&o, old), "b");
 	assert_string_equal(ownership_holder(&o, newer), "c");
 	assert_int_equal(step_with(&o, v, "x", "a b", NOW), OWNERSHIP_NOTHING);
 	assert_int_equal(step_with(&o, v, "x", "a b", NOW + 149 * CLOCK_S), OWNERSHIP_NOTHING);
-	ownership_claimed(&o, "b", old);   /* heard again */
+	ownership_claimed(&o, "b", old, NOW);   /* heard again */
 	assert_int_equal(step_with(&o, v, "x", "a b", NOW + 150 * CLOCK_S), OWNERSHIP_NOTHING);
 	assert_int_equal(step_with(&o, v, "x", "a b", NOW + 300 * CLOCK_S), OWNERSHIP_LOOK);
 	assert_string_equal(ownership_holder(&o, old), "x");
@@ -226,7 +256,7 @@ static void announce(struct sim *s, unsigned who)
 {
 	for (unsigned i = 0; i < s->n; i++)
 		if (i != who && s->nodes[i].up)
-			ownership_claimed(&s->nodes[i].core, NAMES[who], s->nodes[i].seen);
+			ownership_claimed(&s->nodes[i].core, NAMES[who], s->nodes[i].seen, s->now);
 }
 
 static enum holder_fate fate_of(const struct sim *s, unsigned me, const char *holder)
@@ -424,6 +454,6 @@ static void one_answers(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(transitions), cmocka_unit_test(handover), cmocka_unit_test(beliefs), cmocka_unit_test(one_answers)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(transitions), cmocka_unit_test(handover), cmocka_unit_test(link_back), cmocka_unit_test(beliefs), cmocka_unit_test(one_answers)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
