@@ -33,6 +33,7 @@ int object_meta_decode(const json_t *object, struct object_meta *metap, struct e
 	m.uid = mem_strdup(text_of(metadata, "uid"));
 	m.resource_version = mem_strdup(text_of(metadata, "resourceVersion"));
 	m.created = mem_strdup(text_of(metadata, "creationTimestamp"));
+	m.generation = json_integer_value(json_object_get(metadata, "generation"));
 	m.deleting = json_is_string(json_object_get(metadata, "deletionTimestamp"));
 	int rc = labels_decode(json_object_get(metadata, "labels"), &m.labels, err);
 	if (rc == 0)
@@ -42,6 +43,21 @@ int object_meta_decode(const json_t *object, struct object_meta *metap, struct e
 	else
 		*metap = m;
 	return rc;
+}
+
+static void copy_labels(struct labels *to, const struct labels *from)
+{
+	for (size_t i = 0; i < from->n; i++)
+		labels_set(to, from->items[i].key, from->items[i].value);
+}
+
+void object_meta_copy(struct object_meta *to, const struct object_meta *from)
+{
+	*to = (struct object_meta){.name_space = mem_strdup(from->name_space), .name = mem_strdup(from->name), .key = mem_strdup(from->key),
+				   .uid = mem_strdup(from->uid), .resource_version = mem_strdup(from->resource_version),
+				   .created = mem_strdup(from->created), .generation = from->generation, .deleting = from->deleting};
+	copy_labels(&to->labels, &from->labels);
+	copy_labels(&to->annotations, &from->annotations);
 }
 
 void object_meta_free(struct object_meta *meta)

@@ -2,6 +2,8 @@
 #ifndef CONFIG_OBJECT_META_H
 #define CONFIG_OBJECT_META_H
 
+#include <stdint.h>
+
 #include "config/labels.h"
 
 struct object_meta {
@@ -11,6 +13,7 @@ struct object_meta {
 	char *uid;
 	char *resource_version;   /* an opaque decimal text; compare with resource_version_compare */
 	char *created;            /* RFC 3339 UTC: compares as text; "" when absent */
+	int64_t generation;       /* grows with each change of the spec; 0: the server does not count it */
 	bool deleting;            /* deletionTimestamp is set */
 	struct labels labels;
 	struct labels annotations;
@@ -18,6 +21,7 @@ struct object_meta {
 
 /* Decodes object.metadata. -EINVAL when there is no name or a field has another type. */
 int object_meta_decode(const json_t *object, struct object_meta *metap, struct error *err);
+void object_meta_copy(struct object_meta *to, const struct object_meta *from);   /* to: empty */
 void object_meta_free(struct object_meta *meta);
 
 /* Order of age: creation time, then namespace/name. */

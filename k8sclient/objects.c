@@ -76,7 +76,59 @@ static void decode_ingress(const json_t *list, struct service *s)
 			add_address(&s->ingress, &s->n_ingress, &a);
 		else
 			s->foreign_ingress = true;
+		s->bad_ingress |= ip && *ip && address_parse(ip, &a, NULL) < 0;
 	}
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct label *)a)->key, ((const struct label *)b)->key);
+}
+
+static int decode_selector(const json_t *json, struct service *s, struct error *err)
+{
+	struct labels l;
+	int rc = labels_decode(json, &l, err);
+	if (rc < 0)
+		return rc;
+	if (l.n)
+		qsort(l.items, l.n, sizeof(*l.items), by_key);
+	for (size_t i = 0; i < l.n; i++) {
+		char *longer = mem_printf("%s%s%s=%s", s->selector ? s->selector : "", i ? "," : "", l.items[i].key, l.items[i].value);
+		free(s->selector);
+		s->selector = longer;
+	}
+	labels_free(&l);
+	return 0;
+}
+
+/* The entries are kept by the server, in no order we may rely on: the newest that touched the load balancer status counts. */
+static void decode_manager(const json_t *fields, struct service *s)
+{
+	const char *newest = "";
+	for (size_t i = 0; i < json_array_size(fields); i++) {
+		const json_t *entry = json_array_get(fields, i), *status = json_object_get(json_object_get(entry, "fieldsV1"), "f:status");
+		const char *manager = text_of(entry, "manager"), *time = text_of(entry, "time");
+		if (!manager || strcmp(manager, OBJECTS_MANAGER) == 0 || !json_object_get(status, "f:loadBalancer") || !time || strcmp(time, newest) < 0)
+			continue;
+		newest = time;
+		mem_replace(&s->status_manager, manager);
+	}
+}
+
+/* Other people's annotations can be large (the last applied configuration), and ten thousand Services have them. */
+static void drop_foreign_annotations(struct labels *l)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < l->n; i++) {
+		if (strncmp(l->items[i].key, OBJECTS_ANNOTATIONS, strlen(OBJECTS_ANNOTATIONS)) == 0) {
+			l->items[kept++] = l->items[i];
+		} else {
+			free(l->items[i].key);
+			free(l->items[i].value);
+		}
+	}
+	l->n = kept;
 }
 
 static int decode_service_spec(const json_t *spec, struct service *s, struct error *err)
@@ -91,7 +143,8 @@ static int decode_service_spec(const json_t *spec, struct service *s, struct err
 	s->policy = says(spec, "ipFamilyPolicy", "RequireDualStack") ? REQUIRE_DUAL_STACK
 		  : says(spec, "ipFamilyPolicy", "PreferDualStack") ? PREFER_DUAL_STACK : SINGLE_STACK;
 	decode_families(spec, s);
-	return decode_ports(json_object_get(spec, "ports"), s, err);
+	int rc = decode_selector(json_object_get(spec, "selector"), s, err);
+	return rc < 0 ? rc : decode_ports(json_object_get(spec, "ports"), s, err);
 }
 
 int service_decode(const json_t *object, struct service **servicep, struct error *err)
@@ -108,6 +161,8 @@ int service_decode(const json_t *object, struct service **servicep, struct error
 		return rc;
 	}
 	decode_ingress(json_object_get(json_object_get(json_object_get(object, "status"), "loadBalancer"), "ingress"), s);
+	decode_manager(json_object_get(json_object_get(object, "metadata"), "managedFields"), s);
+	drop_foreign_annotations(&s->meta.annotations);
 	*servicep = s;
 	return 0;
 }
@@ -119,6 +174,8 @@ void service_free(struct service *s)
 	object_meta_free(&s->meta);
 	free(s->lb_class);
 	free(s->lb_ip);
+	free(s->selector);
+	free(s->status_manager);
 	free(s->ports);
 	free(s->ingress);
 	free(s);

@@ -8,7 +8,13 @@
 #include "config/address.h"
 #include "config/object_meta.h"
 
+/* The field manager of our own writes (query parameter fieldManager). */
+#define OBJECTS_MANAGER "l2lb"
+
 /* ---- v1 Service ---- */
+
+/* Annotations whose key begins so are kept in a decoded Service; others are dropped. */
+#define OBJECTS_ANNOTATIONS "metallb."
 
 enum ip_family_policy { SINGLE_STACK, PREFER_DUAL_STACK, REQUIRE_DUAL_STACK };
 
@@ -28,11 +34,14 @@ struct service {
 	size_t n_families;              /* 0: headless or not set yet */
 	enum ip_family_policy policy;
 	bool local;                     /* externalTrafficPolicy: Local */
+	char *selector;                 /* spec.selector as "k=v,k=v", sorted by key; NULL: none */
 	struct service_port *ports;
 	size_t n_ports;
 	struct address *ingress;        /* status.loadBalancer.ingress[].ip, those that are addresses */
 	size_t n_ingress;
 	bool foreign_ingress;           /* an entry there is not an address (a hostname) */
+	bool bad_ingress;               /* an entry there has an "ip" that is none */
+	char *status_manager;           /* who wrote status.loadBalancer last, by managedFields, us not counted; NULL: unknown */
 };
 
 int service_decode(const json_t *object, struct service **servicep, struct error *err);

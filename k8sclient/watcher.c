@@ -50,6 +50,7 @@ struct watcher {
 	int in_stream_code;
 	bool broken_stream;
 	unsigned events_in_watch, failures, expired;
+	unsigned denials;            /* in a row */
 	struct watcher_stats stats;
 };
 
@@ -136,6 +137,17 @@ static void wait_for(struct watcher *w, int64_t microseconds)
 	deadline_set(&w->timer, clock_now() + microseconds);
 }
 
+/* A server that has just started denies everything until it has read its roles: only who goes on being denied is asked
+ * slowly. */
+static int64_t denied_wait(struct watcher *w)
+{
+	int64_t wait = w->times.retry_first;
+	for (unsigned i = 1; i < w->denials && wait < w->times.denied; i++)
+		wait *= 2;
+	wait = clock_min(wait, w->times.denied);
+	return wait + (int64_t)((double)wait * 0.25 * clock_random());
+}
+
 static void go_on(struct watcher *w, enum watch_next next, int64_t retry_after, int64_t now)
 {
 	int64_t wait = 0;
@@ -145,7 +157,7 @@ static void go_on(struct watcher *w, enum watch_next next, int64_t retry_after, 
 	if (next == WATCH_AFTER_BACKOFF || next == LIST_AFTER_BACKOFF)
 		wait = backoff_next(&w->backoff, now, clock_random());
 	if (next == WAIT_DENIED)
-		wait = backoff_next(&w->backoff, now, clock_random()) + (w->failures > 1 ? w->times.denied : 0);
+		wait = denied_wait(w);
 	if (next == WAIT_MISSING) {
 		/* Quickly at first, as CRDs are often applied a moment later; one GET per five minutes in the long run. */
 		wait = clock_min((now - w->missing_since) / 2 + CLOCK_S, w->times.missing);
@@ -185,6 +197,7 @@ static void ended(struct watcher *w, struct watch_end *end, const char *method_m
 	end->expired = w->expired;
 	enum watch_next next = watch_decide(end);
 	w->expired += end->code == 410;
+	w->denials = next == WAIT_DENIED ? w->denials + 1 : 0;
 	if (next == WATCH_AGAIN) {
 		w->failures = w->expired = 0;
 	} else if (next == LIST_AGAIN) {

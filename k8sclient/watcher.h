@@ -19,7 +19,7 @@ struct watcher_times {   /* microseconds; WATCHER_TIMES are the defaults, tests 
 	int64_t watch_least;     /* timeoutSeconds is drawn from [least, 2 * least] */
 	int64_t list_timeout;
 	int64_t retry_first, retry_max, healthy_after;
-	int64_t denied;          /* between tries after 401 and 403 */
+	int64_t denied;          /* between tries after 401 and 403, once it has been so for a while */
 	int64_t missing;         /* between tries after 404, once it has been so for a while */
 	int64_t reselect;        /* a change of the selector makes a new list at most so often */
 };

@@ -11,7 +11,6 @@
 
 #define FRESH_RESELECT (20 * CLOCK_MS)
 #define SETTLE CLOCK_S
-#define PROBLEMS_MAX 64   /* beyond it the log must do */
 
 /* FRESH_SLICES: those of Services that appeared a moment ago; the watch of all others is renewed at most once a second. */
 enum resource { SERVICES, SLICES, FRESH_SLICES, NODES, NAMESPACES, LEASES, POOLS, ADVERTISEMENTS, RESOURCES };
@@ -38,51 +37,45 @@ struct cluster {
 	char **slice_names;        /* that the watch of all asks for; sorted */
 	size_t n_slice_names;
 	int64_t answers_since;     /* CLOCK_NEVER: it does not answer */
-	struct cluster_problem problems[PROBLEMS_MAX];
-	size_t n_problems, next_problem;
 };
 
 /* ---- decoding ---- */
 
-static void complain(struct cluster *c, const char *kind, const char *api_version, const json_t *object, const char *text)
+/* The object stays as it last was good; who shows problems finds it in the model. */
+static void refuse(struct cluster *c, const char *kind, const json_t *object, const char *text)
 {
-	char *key = object_key(object);
-	log_error("invalidObject", KV("kind", kind, "object", key ? key : "?"), "%s", text);
-	free(key);
-	if (c->n_problems == PROBLEMS_MAX)
+	struct object_meta meta;
+	if (object_meta_decode(object, &meta, NULL) < 0)
 		return;
-	struct cluster_problem *p = &c->problems[c->n_problems];
-	if (object_meta_decode(object, &p->meta, NULL) < 0)
-		return;
-	p->kind = kind;
-	p->api_version = api_version;
-	strncpy(p->text, text, sizeof(p->text) - 1);
-	p->text[sizeof(p->text) - 1] = '\0';
-	c->n_problems++;
-	c->model.revision++;   /* somebody has to say it */
+	log_error("invalidObject", KV("kind", kind, "object", meta.key), "%s", text);
+	if (strcmp(kind, "IPAddressPool") == 0)
+		model_put_malformed_pool(&c->model, &meta, text);
+	else
+		model_put_malformed_advertisement(&c->model, &meta, text);
+	object_meta_free(&meta);
 }
 
-const struct cluster_problem *cluster_next_problem(struct cluster *c)
+static int64_t counter(const json_t *status, const char *field)
 {
-	if (c->next_problem > 0)
-		object_meta_free(&c->problems[c->next_problem - 1].meta);
-	if (c->next_problem == c->n_problems) {
-		c->next_problem = c->n_problems = 0;
-		return NULL;
-	}
-	return &c->problems[c->next_problem++];
+	return json_integer_value(json_object_get(status, field));
 }
 
-static void take_pool(struct cluster *c, const json_t *object)
+void cluster_take_pool(struct cluster *c, const json_t *object)
 {
 	struct pool *pool;
 	struct error err;
-	if (pool_decode(object, &pool, &err) == 0) {
+	const json_t *status = json_object_get(object, "status");
+	struct pool_counters shown = {.known = json_object_get(status, "assignedIPv4") != NULL, .assigned_v4 = counter(status, "assignedIPv4"),
+				      .assigned_v6 = counter(status, "assignedIPv6"), .available_v4 = counter(status, "availableIPv4"),
+				      .available_v6 = counter(status, "availableIPv6")};
+	if (pool_decode(object, &pool, &err) == 0)
 		model_put_pool(&c->model, pool);
-		return;
-	}
-	/* The last good state of an object keeps serving; a new bad one is simply not there. */
-	complain(c, "IPAddressPool", "metallb.io/v1beta1", object, err.text);
+	else
+		refuse(c, "IPAddressPool", object, err.text);
+	const char *name = json_string_value(json_object_get(json_object_get(object, "metadata"), "name"));
+	if (name)
+		pool_table_put_counters(&c->model.pools, name, &shown);
+	c->model.revision++;
 }
 
 static void take_advertisement(struct cluster *c, const json_t *object)
@@ -92,7 +85,7 @@ static void take_advertisement(struct cluster *c, const json_t *object)
 	if (advertisement_decode(object, &ad, &err) == 0)
 		model_put_advertisement(&c->model, ad);
 	else
-		complain(c, "L2Advertisement", "metallb.io/v1beta1", object, err.text);
+		refuse(c, "L2Advertisement", object, err.text);
 }
 
 void cluster_take_service(struct cluster *c, const json_t *object)
@@ -200,7 +193,7 @@ static void on_object(void *data, json_t *object)
 		put_lease(w->cluster, object, true);
 		break;
 	case POOLS:
-		take_pool(w->cluster, object);
+		cluster_take_pool(w->cluster, object);
 		break;
 	case ADVERTISEMENTS:
 		take_advertisement(w->cluster, object);
@@ -371,8 +364,6 @@ void cluster_close(struct cluster *c)
 	bool timer = c->watches[SLICES].watcher != NULL;
 	for (int i = 0; i < RESOURCES; i++)
 		watcher_close(c->watches[i].watcher);
-	while (cluster_next_problem(c))
-		;
 	model_free(&c->model);
 	strings_free(c->slice_names, c->n_slice_names);
 	free(c->name_space);

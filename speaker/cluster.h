@@ -38,14 +38,6 @@ int64_t cluster_answers_since(const struct cluster *c);
 /* An object of ours that a write or a GET returned: into the model before the watch repeats it. */
 void cluster_take_lease(struct cluster *c, const json_t *lease);
 void cluster_take_service(struct cluster *c, const json_t *service);
-
-/* Problems of single objects since the last call (invalid pools, ...), oldest first; NULL: no more. The caller emits Events.
- * object: borrowed until the next call. */
-struct cluster_problem {
-	const char *kind, *api_version;
-	struct object_meta meta;
-	char text[600];
-};
-const struct cluster_problem *cluster_next_problem(struct cluster *c);
+void cluster_take_pool(struct cluster *c, const json_t *pool);
 
 #endif

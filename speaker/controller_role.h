@@ -1,8 +1,9 @@
 /* The controller: carries out what the allocator plans, as long as this process leads. A shell around the pure allocator;
- * writes are guarded by uid and resourceVersion, and an answer goes into the model before anything else is decided. */
+ * allocation_writes.h makes the requests, pool_status.h keeps the counters; what is to be said about it is said here. */
 #ifndef SPEAKER_CONTROLLER_ROLE_H
 #define SPEAKER_CONTROLLER_ROLE_H
 
+#include "speaker/allocator.h"
 #include "speaker/cluster.h"
 
 struct controller_role;
@@ -11,6 +12,10 @@ struct controller_role;
 void controller_role_init(struct controller_role **rolep, uv_loop_t *loop, struct turn *turn, struct cluster *cluster,
 			  struct leadership *leadership, const char *identity);
 void controller_role_step(void *role);   /* a step of the turn */
+
+/* Leading, everything known, nothing left to write or on its way. */
+bool controller_role_at_rest(const struct controller_role *role);
+const struct allocator *controller_role_allocator(const struct controller_role *role);
 void controller_role_close(struct controller_role *role);   /* NULL is fine */
 
 #endif

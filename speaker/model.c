@@ -17,7 +17,98 @@ static bool is_stale(const struct object_meta *have, const struct object_meta *g
 	return resource_version_compare(got->resource_version, have->resource_version) < 0;
 }
 
+/* ---- what changed ---- */
+
+static void note_service(struct model *m, const char *key)
+{
+	struct changed_service *c;
+	if (!m->follow)
+		return;
+	HASH_FIND_STR(m->changes.services, key, c);
+	if (c)
+		return;
+	c = mem_zalloc(sizeof(*c));
+	c->key = mem_strdup(key);
+	HASH_ADD_KEYPTR(hh, m->changes.services, c->key, strlen(c->key), c);
+}
+
+static void note_address(struct model *m, const struct address *a)
+{
+	struct changed_address *c;
+	if (!m->follow)
+		return;
+	HASH_FIND(hh, m->changes.addresses, a, sizeof(*a), c);
+	if (c)
+		return;
+	c = mem_zalloc(sizeof(*c));
+	c->address = *a;
+	HASH_ADD(hh, m->changes.addresses, address, sizeof(c->address), c);
+}
+
+static void note_all(struct model *m)
+{
+	m->revision++;
+	m->changes.all = true;
+}
+
+void model_follow_changes(struct model *m)
+{
+	m->follow = m->changes.all = true;
+}
+
+void model_forget_changes(struct model *m)
+{
+	struct changed_service *s, *s_next;
+	struct changed_address *a, *a_next;
+	HASH_ITER(hh, m->changes.services, s, s_next) {
+		HASH_DEL(m->changes.services, s);
+		free(s->key);
+		free(s);
+	}
+	HASH_ITER(hh, m->changes.addresses, a, a_next) {
+		HASH_DEL(m->changes.addresses, a);
+		free(a);
+	}
+	m->changes.all = false;
+}
+
 /* ---- Services ---- */
+
+static void add_ingress(struct model *m, const struct service *s)
+{
+	for (size_t i = 0; i < s->n_ingress; i++) {
+		struct ingress_entry *e;
+		const struct address *a = &s->ingress[i];
+		HASH_FIND(hh, m->ingress, a, sizeof(*a), e);
+		if (!e) {
+			e = mem_zalloc(sizeof(*e));
+			e->address = *a;
+			HASH_ADD(hh, m->ingress, address, sizeof(e->address), e);
+		}
+		e->users = mem_realloc(e->users, (e->n + 1) * sizeof(*e->users));
+		e->users[e->n++] = s;
+		note_address(m, a);
+	}
+}
+
+static void remove_ingress(struct model *m, const struct service *s)
+{
+	for (size_t i = 0; i < s->n_ingress; i++) {
+		struct ingress_entry *e;
+		const struct address *a = &s->ingress[i];
+		HASH_FIND(hh, m->ingress, a, sizeof(*a), e);
+		size_t at = 0;
+		while (e->users[at] != s)
+			at++;
+		e->users[at] = e->users[--e->n];
+		note_address(m, a);
+		if (e->n)
+			continue;
+		HASH_DEL(m->ingress, e);
+		free(e->users);
+		free(e);
+	}
+}
 
 static struct service_entry *service_entry(const struct model *m, const char *key)
 {
@@ -40,8 +131,11 @@ void model_put_service(struct model *m, struct service *s)
 		return;
 	}
 	m->revision++;
+	note_service(m, s->meta.key);
+	add_ingress(m, s);
 	if (e) {   /* the key lives in the object */
 		HASH_DEL(m->services, e);
+		remove_ingress(m, e->service);
 		service_free(e->service);
 	} else {
 		e = mem_zalloc(sizeof(*e));
@@ -56,7 +150,9 @@ void model_drop_service(struct model *m, const char *key)
 	if (!e)
 		return;
 	m->revision++;
+	note_service(m, e->service->meta.key);
 	HASH_DEL(m->services, e);
+	remove_ingress(m, e->service);
 	service_free(e->service);
 	free(e);
 }
@@ -67,12 +163,21 @@ bool model_is_ours(const struct model *m, const struct service *s)
 	return s->load_balancer && !s->meta.deleting && strcmp(class, m->lb_class) == 0;
 }
 
+size_t model_ingress_users(const struct model *m, const struct address *a, const struct service *const **usersp)
+{
+	struct ingress_entry *e;
+	HASH_FIND(hh, m->ingress, a, sizeof(*a), e);
+	*usersp = e ? e->users : NULL;
+	return e ? e->n : 0;
+}
+
 const struct service *model_ingress_user(const struct model *m, const struct address *a, const struct service *except)
 {
-	struct service_entry *e, *tmp;
-	HASH_ITER(hh, m->services, e, tmp)
-		if (e->service != except && service_has_ingress(e->service, a))
-			return e->service;
+	const struct service *const *users;
+	size_t n = model_ingress_users(m, a, &users);
+	for (size_t i = 0; i < n; i++)
+		if (users[i] != except)
+			return users[i];
 	return NULL;
 }
 
@@ -203,7 +308,7 @@ void model_drop_namespace(struct model *m, const char *name)
 	HASH_FIND_STR(m->namespaces, name, e);
 	if (!e)
 		return;
-	m->revision++;
+	note_all(m);
 	HASH_DEL(m->namespaces, e);
 	object_meta_free(&e->meta);
 	free(e);
@@ -211,15 +316,65 @@ void model_drop_namespace(struct model *m, const char *name)
 
 void model_put_namespace(struct model *m, struct object_meta *meta)
 {
+	const struct labels *before = model_namespace_labels(m, meta->name);
+	if (before && labels_equal(before, &meta->labels)) {   /* nothing else of it decides anything */
+		object_meta_free(meta);
+		return;
+	}
 	model_drop_namespace(m, meta->name);
 	struct namespace_entry *e = mem_zalloc(sizeof(*e));
 	e->meta = *meta;
 	*meta = (struct object_meta){0};
 	HASH_ADD_KEYPTR(hh, m->namespaces, e->meta.name, strlen(e->meta.name), e);
-	m->revision++;
+	note_all(m);
 }
 
 /* ---- our Leases ---- */
+
+static void add_named(struct model *m, const struct record *r)
+{
+	note_address(m, &r->address);
+	for (size_t i = 0; i < r->n_services; i++) {
+		struct named_entry *e;
+		HASH_FIND_STR(m->named, r->services[i], e);
+		if (!e) {
+			e = mem_zalloc(sizeof(*e));
+			e->service = mem_strdup(r->services[i]);
+			HASH_ADD_KEYPTR(hh, m->named, e->service, strlen(e->service), e);
+		}
+		e->addresses = mem_realloc(e->addresses, (e->n + 1) * sizeof(*e->addresses));
+		e->addresses[e->n++] = r->address;
+		note_service(m, e->service);
+	}
+}
+
+static void remove_named(struct model *m, const struct record *r)
+{
+	note_address(m, &r->address);
+	for (size_t i = 0; i < r->n_services; i++) {
+		struct named_entry *e;
+		HASH_FIND_STR(m->named, r->services[i], e);
+		size_t at = 0;
+		while (!address_equal(&e->addresses[at], &r->address))
+			at++;
+		e->addresses[at] = e->addresses[--e->n];
+		note_service(m, e->service);
+		if (e->n)
+			continue;
+		HASH_DEL(m->named, e);
+		free(e->service);
+		free(e->addresses);
+		free(e);
+	}
+}
+
+size_t model_records_naming(const struct model *m, const char *service_key, const struct address **addressesp)
+{
+	struct named_entry *e;
+	HASH_FIND_STR(m->named, service_key, e);
+	*addressesp = e ? e->addresses : NULL;
+	return e ? e->n : 0;
+}
 
 static struct record_entry *record_entry(const struct model *m, const struct address *a)
 {
@@ -251,8 +406,10 @@ void model_put_record(struct model *m, struct record *r, bool confirmed)
 		return;
 	}
 	m->revision++;
+	add_named(m, r);
 	if (e) {
 		HASH_DEL(m->records, e);
+		remove_named(m, e->record);
 		record_free(e->record);
 	} else {
 		e = mem_zalloc(sizeof(*e));
@@ -269,6 +426,7 @@ void model_drop_record(struct model *m, const struct address *a)
 		return;
 	m->revision++;
 	HASH_DEL(m->records, e);
+	remove_named(m, e->record);
 	record_free(e->record);
 	free(e);
 }
@@ -332,66 +490,56 @@ void model_drop_unconfirmed(struct model *m)
 
 /* ---- pools and advertisements ---- */
 
-static int try_order(const void *a, const void *b)
-{
-	const struct pool_entry *x = a, *y = b;
-	return pool_compare(x->pool, y->pool);
-}
-
-/* Of two that overlap the older stays, whatever the order they arrived in. */
-static void validate_pools(struct model *m)
-{
-	for (size_t i = 0; i < m->n_pools; i++)
-		mem_replace(&m->pools[i].refused, NULL);
-	for (size_t i = 0; i < m->n_pools; i++)
-		for (size_t j = 0; j < m->n_pools; j++) {
-			const struct pool *p = m->pools[i].pool, *other = m->pools[j].pool;
-			if (i == j || m->pools[i].refused || !pool_overlaps(p, other) || object_meta_compare_age(&p->meta, &other->meta) < 0)
-				continue;
-			m->pools[i].refused = mem_printf("IPAddressPool %s: overlaps with the older pool %s and is not used; remove the common addresses from one",
-							 p->meta.name, other->meta.name);
-		}
-	if (m->n_pools)
-		qsort(m->pools, m->n_pools, sizeof(*m->pools), try_order);
-	m->revision++;
-}
-
-static void remove_pool(struct model *m, const char *name)
-{
-	for (size_t i = 0; i < m->n_pools; i++) {
-		if (strcmp(m->pools[i].pool->meta.name, name) != 0)
-			continue;
-		pool_free(m->pools[i].pool);
-		free(m->pools[i].refused);
-		m->pools[i] = m->pools[--m->n_pools];
-		return;
-	}
-}
-
 void model_put_pool(struct model *m, struct pool *p)
 {
-	remove_pool(m, p->meta.name);
-	m->pools = mem_realloc(m->pools, (m->n_pools + 1) * sizeof(*m->pools));
-	m->pools[m->n_pools++] = (struct pool_entry){.pool = p};
-	validate_pools(m);
+	if (pool_table_unchanged(&m->pools, p)) {
+		pool_free(p);
+		return;
+	}
+	pool_table_put(&m->pools, p);
+	note_all(m);
+}
+
+void model_put_malformed_pool(struct model *m, const struct object_meta *meta, const char *why)
+{
+	pool_table_put_malformed(&m->pools, meta, why);
+	note_all(m);
 }
 
 void model_drop_pool(struct model *m, const char *name)
 {
-	remove_pool(m, name);
-	validate_pools(m);
+	pool_table_drop(&m->pools, name);
+	note_all(m);
+}
+
+static bool remove_advertisement(struct model *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_advertisements; i++)
+		if (strcmp(m->advertisements[i]->meta.name, name) == 0) {
+			advertisement_free(m->advertisements[i]);
+			m->advertisements[i] = m->advertisements[--m->n_advertisements];
+			return true;
+		}
+	return false;
+}
+
+static bool remove_refused_ad(struct model *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_refused_ads; i++)
+		if (strcmp(m->refused_ads[i].meta.name, name) == 0) {
+			object_meta_free(&m->refused_ads[i].meta);
+			free(m->refused_ads[i].why);
+			m->refused_ads[i] = m->refused_ads[--m->n_refused_ads];
+			return true;
+		}
+	return false;
 }
 
 void model_drop_advertisement(struct model *m, const char *name)
 {
-	for (size_t i = 0; i < m->n_advertisements; i++) {
-		if (strcmp(m->advertisements[i]->meta.name, name) != 0)
-			continue;
-		advertisement_free(m->advertisements[i]);
-		m->advertisements[i] = m->advertisements[--m->n_advertisements];
-		m->revision++;
-		return;
-	}
+	bool refused = remove_refused_ad(m, name);
+	if (remove_advertisement(m, name) || refused)
+		note_all(m);
 }
 
 void model_put_advertisement(struct model *m, struct advertisement *ad)
@@ -399,23 +547,45 @@ void model_put_advertisement(struct model *m, struct advertisement *ad)
 	model_drop_advertisement(m, ad->meta.name);
 	m->advertisements = mem_realloc(m->advertisements, (m->n_advertisements + 1) * sizeof(*m->advertisements));
 	m->advertisements[m->n_advertisements++] = ad;
-	m->revision++;
+	note_all(m);
+}
+
+void model_put_malformed_advertisement(struct model *m, const struct object_meta *meta, const char *why)
+{
+	remove_refused_ad(m, meta->name);
+	m->refused_ads = mem_realloc(m->refused_ads, (m->n_refused_ads + 1) * sizeof(*m->refused_ads));
+	struct refused_object *r = &m->refused_ads[m->n_refused_ads++];
+	object_meta_copy(&r->meta, meta);
+	r->why = mem_strdup(why);
+	note_all(m);
 }
 
 const struct pool *model_pool_of(const struct model *m, const struct address *a)
 {
-	for (size_t i = 0; i < m->n_pools; i++)
-		if (!m->pools[i].refused && pool_contains(m->pools[i].pool, a))
-			return m->pools[i].pool;
-	return NULL;
+	return pool_table_of(&m->pools, a);
 }
 
 const struct pool *model_pool_named(const struct model *m, const char *name)
 {
-	for (size_t i = 0; i < m->n_pools; i++)
-		if (!m->pools[i].refused && strcmp(m->pools[i].pool->meta.name, name) == 0)
-			return m->pools[i].pool;
-	return NULL;
+	return pool_table_named(&m->pools, name);
+}
+
+size_t model_problems(const struct model *m)
+{
+	size_t n = m->n_refused_ads;
+	for (size_t i = 0; i < m->pools.n; i++)
+		n += m->pools.entries[i].problem != NULL;
+	return n;
+}
+
+struct model_problem model_problem(const struct model *m, size_t at)
+{
+	if (at < m->n_refused_ads)
+		return (struct model_problem){"L2Advertisement", &m->refused_ads[at].meta, m->refused_ads[at].why};
+	at -= m->n_refused_ads;
+	for (size_t i = 0;; i++)
+		if (m->pools.entries[i].problem && at-- == 0)
+			return (struct model_problem){"IPAddressPool", &m->pools.entries[i].meta, m->pools.entries[i].problem};
 }
 
 /* ---- end ---- */
@@ -440,12 +610,14 @@ void model_free(struct model *m)
 		model_drop_record(m, &r->record->address);
 	HASH_ITER(hh, m->node_records, nr, nr_next)
 		model_drop_node_record(m, nr->record->meta.name);
-	while (m->n_pools)
-		remove_pool(m, m->pools[0].pool->meta.name);
+	pool_table_free(&m->pools);
 	while (m->n_advertisements)
 		model_drop_advertisement(m, m->advertisements[0]->meta.name);
-	free(m->pools);
+	while (m->n_refused_ads)
+		remove_refused_ad(m, m->refused_ads[0].meta.name);
 	free(m->advertisements);
+	free(m->refused_ads);
+	model_forget_changes(m);
 	free(m->lb_class);
 	free(m->records_version);
 	*m = (struct model){0};

@@ -7,6 +7,7 @@
 #include "config/advertisement.h"
 #include "config/base/map.h"
 #include "k8sclient/objects.h"
+#include "speaker/pool_table.h"
 #include "speaker/records.h"
 
 struct service_entry {
@@ -48,9 +49,38 @@ struct node_record_entry {
 	UT_hash_handle hh;      /* by Lease name */
 };
 
-struct pool_entry {
-	struct pool *pool;
-	char *refused;          /* why it is not in use: overlaps with an older one; NULL: in use */
+struct ingress_entry {      /* in whose status an address stands */
+	struct address address;
+	const struct service **users;
+	size_t n;
+	UT_hash_handle hh;
+};
+
+struct named_entry {        /* the records that name a Service */
+	char *service;
+	struct address *addresses;
+	size_t n;
+	UT_hash_handle hh;
+};
+
+struct refused_object {     /* an L2Advertisement as it is now, which is not understood */
+	struct object_meta meta;
+	char *why;
+};
+
+/* What changed since it was last taken; kept only after model_follow_changes. */
+struct changed_service {
+	char *key;
+	UT_hash_handle hh;
+};
+struct changed_address {
+	struct address address;
+	UT_hash_handle hh;
+};
+struct model_changes {
+	struct changed_service *services;
+	struct changed_address *addresses;   /* their record, or who shows them in his status */
+	bool all;                            /* pools, namespaces: everything may have */
 };
 
 struct model {
@@ -64,10 +94,15 @@ struct model {
 	struct record_entry *records;
 	char *records_version;  /* newest of a record that a watch has shown */
 	struct node_record_entry *node_records;
-	struct pool_entry *pools;            /* in the order they are tried (pool_compare) */
-	size_t n_pools;
-	struct advertisement **advertisements;
+	struct pool_table pools;
+	struct advertisement **advertisements;   /* in use: as they are, or as they last were good */
 	size_t n_advertisements;
+	struct refused_object *refused_ads;
+	size_t n_refused_ads;
+	struct ingress_entry *ingress;
+	struct named_entry *named;
+	bool follow;
+	struct model_changes changes;
 	bool services_synced, slices_synced, nodes_synced, records_synced, pools_synced, advertisements_synced, namespaces_synced;
 	unsigned revision;      /* grows with every change */
 };
@@ -92,11 +127,13 @@ void model_drop_node_record(struct model *m, const char *lease_name);
 /* After a whole list of Leases: what only our own writes had shown, and the list did not, is gone. */
 void model_drop_unconfirmed(struct model *m);
 
-/* Pools and advertisements are few: a change replaces one by name, then the set is validated as a whole. Of two pools that
- * overlap the older one stays. */
+/* Pools and advertisements are few: a change replaces one by name, then the set is validated as a whole (pool_table.h).
+ * _malformed: the object is there but not understood; its last good state stays in use. */
 void model_put_pool(struct model *m, struct pool *p);
+void model_put_malformed_pool(struct model *m, const struct object_meta *meta, const char *why);
 void model_drop_pool(struct model *m, const char *name);
 void model_put_advertisement(struct model *m, struct advertisement *ad);
+void model_put_malformed_advertisement(struct model *m, const struct object_meta *meta, const char *why);
 void model_drop_advertisement(struct model *m, const char *name);
 
 struct service *model_service(const struct model *m, const char *key);
@@ -115,7 +152,24 @@ bool model_is_ours(const struct model *m, const struct service *s);
 /* Some endpoint of the Service can serve; node != NULL: one on that node. */
 bool model_has_endpoint(const struct model *m, const char *service_key, const char *node);
 
-/* True when the address stands in the status of a Service (ours or not) other than `except`. */
+/* Objects that are not in use as they are, at < model_problems(): what they are and one line that says why, with the remedy. */
+struct model_problem {
+	const char *kind;                  /* IPAddressPool, L2Advertisement */
+	const struct object_meta *meta;
+	const char *text;
+};
+size_t model_problems(const struct model *m);
+struct model_problem model_problem(const struct model *m, size_t at);
+
+/* The records that name the Service; *addressesp is the model's. */
+size_t model_records_naming(const struct model *m, const char *service_key, const struct address **addressesp);
+
+/* From now on changes are noted in m->changes; at first: all. model_forget_changes empties it. */
+void model_follow_changes(struct model *m);
+void model_forget_changes(struct model *m);
+
+/* Services (ours or not) in whose status the address stands; *usersp is the model's. The other: one that is not `except`. */
+size_t model_ingress_users(const struct model *m, const struct address *a, const struct service *const **usersp);
 const struct service *model_ingress_user(const struct model *m, const struct address *a, const struct service *except);
 
 #endif

@@ -5,9 +5,12 @@
 /* on Services (metallb-l2.md section 2.1) */
 #define ANNOTATION_IPS "metallb.io/loadBalancerIPs"
 #define ANNOTATION_POOL "metallb.io/address-pool"
+#define ANNOTATION_SHARE "metallb.io/allow-shared-ip"
 #define ANNOTATION_FROM_POOL "metallb.io/ip-allocated-from-pool"
+#define ANNOTATION_OLD_PREFIX "metallb.universe.tf/"
 #define ANNOTATION_OLD_IPS "metallb.universe.tf/loadBalancerIPs"
 #define ANNOTATION_OLD_POOL "metallb.universe.tf/address-pool"
+#define ANNOTATION_OLD_SHARE "metallb.universe.tf/allow-shared-ip"
 
 /* on Nodes */
 #define LABEL_EXCLUDE "node.kubernetes.io/exclude-from-external-load-balancers"

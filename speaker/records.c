@@ -83,15 +83,6 @@ static const char *annotation(const struct object_meta *meta, const char *key)
 	return value ? value : "";
 }
 
-static void meta_copy(struct object_meta *to, const struct object_meta *from)
-{
-	*to = (struct object_meta){.name_space = mem_strdup(from->name_space), .name = mem_strdup(from->name), .key = mem_strdup(from->key),
-				   .uid = mem_strdup(from->uid), .resource_version = mem_strdup(from->resource_version),
-				   .created = mem_strdup(from->created), .deleting = from->deleting};
-	for (size_t i = 0; i < from->labels.n; i++)
-		labels_set(&to->labels, from->labels.items[i].key, from->labels.items[i].value);
-}
-
 bool record_decode(const struct lease *lease, struct record **recordp)
 {
 	struct address a;
@@ -101,7 +92,7 @@ bool record_decode(const struct lease *lease, struct record **recordp)
 	const char *services = annotation(&lease->meta, RECORD_SERVICES), *uids = annotation(&lease->meta, RECORD_SERVICE_UIDS);
 	const char *previous = annotation(&lease->meta, RECORD_PREVIOUS);
 	r->address = a;
-	meta_copy(&r->meta, &lease->meta);
+	object_meta_copy(&r->meta, &lease->meta);
 	r->holder = mem_strdup(lease->holder);
 	r->epoch = lease->transitions;
 	r->n_services = count_items(services);
@@ -267,7 +258,7 @@ int node_record_decode(const struct lease *lease, struct node_record **recordp, 
 	struct node_record *r = mem_zalloc(sizeof(*r));
 	json_t *list = json_loads(annotation(&lease->meta, RECORD_LINKS), 0, NULL);
 	int rc = json_is_array(list) ? 0 : error_set(err, -EINVAL, "%s is not a JSON list", RECORD_LINKS);
-	meta_copy(&r->meta, &lease->meta);
+	object_meta_copy(&r->meta, &lease->meta);
 	r->node = mem_strdup(lease->holder);   /* the name itself: the Lease's name may be a hash */
 	r->links = mem_zalloc((json_array_size(list) + 1) * sizeof(*r->links));
 	for (size_t i = 0; rc == 0 && i < json_array_size(list); i++)

@@ -83,12 +83,12 @@ static bool wanted(const struct model *m, const struct link_info *link)
 static size_t pool_ranges(const struct model *m, struct ipv4_range **rangesp)
 {
 	size_t n = 0, most = 0;
-	for (size_t i = 0; i < m->n_pools; i++)
-		most += m->pools[i].pool->n_ranges;
+	for (size_t i = 0; i < m->pools.n; i++)
+		most += m->pools.entries[i].pool ? m->pools.entries[i].pool->n_ranges : 0;
 	struct ipv4_range *ranges = mem_zalloc((most + 1) * sizeof(*ranges));
-	for (size_t i = 0; i < m->n_pools; i++)
-		for (size_t j = 0; j < m->pools[i].pool->n_ranges && !m->pools[i].refused; j++) {
-			const struct address_range *r = &m->pools[i].pool->ranges[j];
+	for (size_t i = 0; i < m->pools.n; i++)
+		for (size_t j = 0; m->pools.entries[i].pool && j < m->pools.entries[i].pool->n_ranges; j++) {
+			const struct address_range *r = &m->pools.entries[i].pool->ranges[j];
 			if (r->first.family == ADDRESS_V4)
 				ranges[n++] = (struct ipv4_range){address_to_v4(&r->first), address_to_v4(&r->last)};
 		}

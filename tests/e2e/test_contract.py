@@ -379,7 +379,7 @@ def test_denied(room):
     config = server.kubeconfig(room.user, room.link.port, groups=())
     if server.name == "standin":
         server.fault(kind="deny", user=room.user, verb="list", resource="configmaps")
-    probe = room.watch(kubeconfig=config, synced=False, retry_first=1, retry_max=1, denied=1000)
+    probe = room.watch(kubeconfig=config, synced=False, retry_first=500, retry_max=500, denied=1000)
     why = probe.until("trouble", why="403")["why"]
     assert why == (f'GET {room.path}: 403 configmaps is forbidden: User "{room.user}" cannot list resource "configmaps" in API group "" '
                    f'in the namespace "{room.namespace}"; apply deploy/rbac.yaml or grant this user the verb')

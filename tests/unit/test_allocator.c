@@ -28,52 +28,51 @@ static void append(char **text, const char *part)
 	*text = longer;
 }
 
+static void add(char **text, const char *format, const char *value)
+{
+	char *part = mem_printf("%s%s%s", *text, format, value);
+	free(*text);
+	*text = part;
+}
+
 static void describe_one(char **text, const struct allocation *a)
 {
-	static const char *const STEPS[] = {"settled", "create", "adopt", "status"};
+	static const char *const STEPS[] = {"settled", "create", "join", "status"};
 	char ip[ADDRESS_TEXT];
-	char *line = mem_printf("%s %s", a->service->meta.name, STEPS[a->step]);
+	char *line = mem_printf("%s %s", strchr(a->service, '/') + 1, STEPS[a->step]);
 	append(text, line);
 	free(line);
-	if (a->step == ALLOCATION_CREATE || a->step == ALLOCATION_ADOPT) {
-		line = mem_printf("%s %s", *text, address_format(&a->address, ip));
-		free(*text);
-		*text = line;
-	}
-	for (size_t i = 0; a->step == ALLOCATION_STATUS && i < a->n; i++) {
-		line = mem_printf("%s%s%s", *text, i ? "," : " ", address_format(&a->addresses[i], ip));
-		free(*text);
-		*text = line;
-	}
-	if (a->step == ALLOCATION_STATUS) {
-		line = mem_printf("%s of %s", *text, a->pool ? a->pool->meta.name : "nothing");
-		free(*text);
-		*text = line;
-	}
-	if (a->reason) {
-		line = mem_printf("%s (%s)", *text, a->reason);
-		free(*text);
-		*text = line;
-	}
+	if (a->step == ALLOCATION_CREATE || a->step == ALLOCATION_JOIN)
+		add(text, " ", address_format(&a->address, ip));
+	for (size_t i = 0; a->step == ALLOCATION_STATUS && i < a->n; i++)
+		add(text, i ? "," : " ", address_format(&a->addresses[i], ip));
+	if (a->step == ALLOCATION_STATUS)
+		add(text, " of ", a->pool ? a->pool : "nothing");
+	for (size_t i = 0; i < a->n_notices; i++)
+		add(text, i ? ", " : " (", a->notices[i].reason);
+	if (a->n_notices)
+		add(text, ")", "");
 }
 
 /* "web create 10.0.0.1; git status 10.0.0.2 of p; api settled (AllocationFailed); surplus 10.0.0.3"; to free(). */
-static char *described(struct allocator *a, const struct model *m, const char *says)
+static char *described(struct allocator *a, const char *says)
 {
-	const struct allocation *plan;
-	const struct record **surplus;
+	const struct allocation *one;
 	char *text = mem_strdup(""), ip[ADDRESS_TEXT];
-	size_t n = allocator_plan(a, m, &plan);
-	for (size_t i = 0; i < n; i++) {
-		describe_one(&text, &plan[i]);
-		if (plan[i].reason && says) {
-			unit_contains(plan[i].text, says);
-			assert_null(strchr(plan[i].text, '\n'));
+	int64_t wake;
+	bool said = false;
+	allocator_plan(a, 1, &wake);
+	while ((one = allocator_next_news(a))) {
+		describe_one(&text, one);
+		for (size_t i = 0; i < one->n_notices; i++) {
+			said |= says && strstr(one->notices[i].text, says);
+			assert_null(strchr(one->notices[i].text, '\n'));
 		}
 	}
-	n = allocator_surplus(a, m, &surplus);
-	for (size_t i = 0; i < n; i++) {
-		char *line = mem_printf("surplus %s", address_format(&surplus[i]->address, ip));
+	if (says && !said)
+		fail_msg("nobody said \"%s\"", says);
+	for (const struct record *r = allocator_next_release(a, NULL); r; r = allocator_next_release(a, &r->address)) {
+		char *line = mem_printf("surplus %s", address_format(&r->address, ip));
 		append(&text, line);
 		free(line);
 	}
@@ -83,8 +82,8 @@ static char *described(struct allocator *a, const struct model *m, const char *s
 static void check(const struct row *row)
 {
 	struct model m;
-	struct allocator *a = allocator_new();
 	model_init(&m, "", false);
+	struct allocator *a = allocator_new(&m);
 	if (!row->pools[0].name)
 		support_pool(&m, "p", "'addresses': ['10.0.0.1-10.0.0.3']");
 	for (size_t i = 0; i < COUNT(row->pools) && row->pools[i].name; i++)
@@ -94,7 +93,7 @@ static void check(const struct row *row)
 		support_service(&m, row->services[i]);
 	for (size_t i = 0; i < COUNT(row->records) && row->records[i].address; i++)
 		support_record(&m, row->records[i]);
-	char *got = described(a, &m, row->says);
+	char *got = described(a, row->says);
 	if (strcmp(got, row->plan) != 0)
 		fail_msg("%s:\n  got    %s\n  wanted %s", row->what, got, row->plan);
 	if (row->says && !strchr(got, '('))
@@ -156,12 +155,12 @@ static void pools(void **state)
 		{"a namespace that is not admitted", .pools = {{"a", "'addresses': ['10.1.0.0/24'], 'serviceAllocation': {'namespaces': ['ops']}"}, {OLD}}, .services = {{.name = "web"}},
 		 .plan = "web create 10.0.0.1"},
 		{"... may not ask for the pool", .pools = {{"a", "'addresses': ['10.1.0.0/24'], 'serviceAllocation': {'namespaces': ['ops']}"}, {OLD}},
-		 .services = {{.name = "web", .annotations = ASKS("a")}}, .plan = "web settled (AllocationFailed)", .says = "pool a does not admit this Service"},
+		 .services = {{.name = "web", .annotations = ASKS("a")}}, .plan = "web settled (AllocationFailed)", .says = "pool a is not compatible with this Service"},
 		{"... nor for its addresses", .pools = {{"a", "'addresses': ['10.1.0.0/24'], 'serviceAllocation': {'namespaces': ['ops']}"}, {OLD}},
-		 .services = {{.name = "web", .annotations = IPS("10.1.0.1")}}, .plan = "web settled (AllocationFailed)", .says = "pool a does not admit this Service"},
+		 .services = {{.name = "web", .annotations = IPS("10.1.0.1")}}, .plan = "web settled (AllocationFailed)", .says = "pool a is not compatible with this Service"},
 		{"serviceSelectors", .pools = {{"a", "'addresses': ['10.1.0.0/24'], 'serviceAllocation': {'serviceSelectors': [{'matchLabels': {'tier': 'gold'}}]}"}, {OLD}},
 		 .services = {{.name = "web"}, {.name = "x", .labels = "'tier': 'gold'"}}, .plan = "web create 10.0.0.1; x create 10.1.0.0"},
-		{"a pool that does not exist", .services = {{.name = "web", .annotations = ASKS("gold")}}, .plan = "web settled (AllocationFailed)", .says = "pool gold does not exist"},
+		{"a pool that does not exist", .services = {{.name = "web", .annotations = ASKS("gold")}}, .plan = "web settled (AllocationFailed)", .says = "unknown pool \"gold\""},
 		{"no fallback from a full one", .pools = {{"a", "'addresses': ['10.1.0.0/32']"}, {OLD}}, .services = {{.name = "web", .annotations = ASKS("a")}},
 		 .records = {{.address = "10.1.0.0", .services = "x/y", .class = "other"}}, .plan = "web settled (AllocationFailed)", .says = "no free address in pool a (1 of 1 in use)"},
 		{"the old annotation", .pools = {{"a", "'addresses': ['10.1.0.0/24'], 'autoAssign': false"}}, .services = {{.name = "web", .annotations = "'" ANNOTATION_OLD_POOL "': 'a'"}}, .plan = "web create 10.1.0.0"},
@@ -186,14 +185,14 @@ static void requests(void **state)
 		{"long nonsense", .services = {{.name = "web", .annotations = IPS("10.0.0.10000000000000000000000000000000000000000000000000")}}, .plan = "web settled (AllocationFailed)", .says = "is not an IP address"},
 		{"two of a family", .services = {{.name = "web", .annotations = IPS("10.0.0.3,10.0.0.2")}}, .plan = "web settled (AllocationFailed)", .says = "two addresses of one family"},
 		{"three", .services = {{.name = "web", .annotations = IPS("10.0.0.3,fd00::1,fd00::2"), .spec = DUAL}}, .plan = "web settled (AllocationFailed)", .says = "at most one address per family"},
-		{"the wrong family", .services = {{.name = "web", .annotations = IPS("fd00::1")}}, .plan = "web settled (AllocationFailed)", .says = "families of the requested addresses"},
-		{"in no pool", .services = {{.name = "web", .annotations = IPS("10.0.0.9")}}, .plan = "web settled (AllocationFailed)", .says = "10.0.0.9 is in no pool"},
+		{"the wrong family", .services = {{.name = "web", .annotations = IPS("fd00::1")}}, .plan = "web settled (AllocationFailed)", .says = "do not match the ipFamily"},
+		{"in no pool", .services = {{.name = "web", .annotations = IPS("10.0.0.9")}}, .plan = "web settled (AllocationFailed)", .says = "10.0.0.9 is not allowed in config"},
 		{"a buggy one", .pools = {{"p", "'addresses': ['10.0.0.0/24'], 'avoidBuggyIPs': true"}}, .services = {{.name = "web", .annotations = IPS("10.0.0.255")}},
-		 .plan = "web settled (AllocationFailed)", .says = "10.0.0.255 is in no pool"},
+		 .plan = "web settled (AllocationFailed)", .says = "10.0.0.255 is not allowed in config"},
 		{"in another pool than asked for", .pools = {{OLD}, {"q", "'addresses': ['10.1.0.0/24']"}}, .services = {{.name = "web", .annotations = IPS("10.0.0.3") ", " ASKS("q")}},
 		 .plan = "web settled (AllocationFailed)", .says = "10.0.0.3 is not in pool q"},
 		{"in use", .services = {{.name = "web", .annotations = IPS("10.0.0.2")}}, .records = {{.address = "10.0.0.2", .services = "ops/git", .class = "other"}},
-		 .plan = "web settled (AllocationFailed)", .says = "10.0.0.2 is in use by ops/git"},
+		 .plan = "web settled (AllocationFailed)", .says = "10.0.0.2 is in use by another installation"},
 		{"in use, by status", .services = {{.name = "web", .annotations = IPS("10.0.0.2")}, {.name = "x", .ips = "10.0.0.2"}}, .plan = "x create 10.0.0.2; web settled (AllocationFailed)",
 		 .says = "10.0.0.2 is in use by shop/x"},
 		{"another than it has", .services = {{.name = "web", .annotations = IPS("10.0.0.2") ", " FROM("p"), .ips = "10.0.0.1"}}, .records = {{.address = "10.0.0.1"}}, .plan = "web create 10.0.0.2"},
@@ -225,22 +224,22 @@ static void keeps(void **state)
 		 .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.3"}}, .records = {{.address = "10.0.0.3"}}, .plan = "web settled"},
 		{"nor does autoAssign: false", .pools = {{"p", "'addresses': ['10.0.0.1-10.0.0.3'], 'autoAssign': false"}}, .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.3"}},
 		 .records = {{.address = "10.0.0.3"}}, .plan = "web settled"},
-		{"in no pool any more", .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.9.9.9"}}, .records = {{.address = "10.9.9.9"}}, .plan = "web create 10.0.0.1 (ClearAssignment)", .says = "10.9.9.9 is in no pool"},
+		{"in no pool any more", .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.9.9.9"}}, .records = {{.address = "10.9.9.9"}}, .plan = "web create 10.0.0.1 (ClearAssignment)", .says = "10.9.9.9 is not allowed in config"},
 		{"... and nothing is free: cleared", .pools = {{"p", "'addresses': ['10.0.0.1/32']"}}, .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.9.9.9"}},
-		 .records = {{.address = "10.9.9.9"}, {.address = "10.0.0.1", .services = "a/b", .class = "other"}}, .plan = "web status of nothing (AllocationFailed)"},
-		{"no pools left", .pools = {{"", ""}}, .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.1"}}, .records = {{.address = "10.0.0.1"}}, .plan = "web status of nothing (AllocationFailed)"},
+		 .records = {{.address = "10.9.9.9"}, {.address = "10.0.0.1", .services = "a/b", .class = "other"}}, .plan = "web status of nothing (ClearAssignment, AllocationFailed)"},
+		{"no pools left", .pools = {{"", ""}}, .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.1"}}, .records = {{.address = "10.0.0.1"}}, .plan = "web status of nothing (ClearAssignment, AllocationFailed)"},
 		{"buggy now", .pools = {{"p", "'addresses': ['10.0.0.0-10.0.0.3'], 'avoidBuggyIPs': true"}}, .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.0"}},
 		 .records = {{.address = "10.0.0.0"}}, .plan = "web create 10.0.0.1 (ClearAssignment)"},
 		{"not admitted any more", .pools = {{"p", "'addresses': ['10.0.0.1-10.0.0.3'], 'serviceAllocation': {'namespaces': ['ops']}"}}, .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.1"}},
-		 .records = {{.address = "10.0.0.1"}}, .plan = "web status of nothing (AllocationFailed)"},
+		 .records = {{.address = "10.0.0.1"}}, .plan = "web status of nothing (ClearAssignment, AllocationFailed)"},
 		{"a hostname beside it is removed, the address stays", .services = {{.name = "web", .annotations = FROM("p"), .status = "{'ip': '10.0.0.3'}, {'hostname': 'a.b'}"}}, .records = {{.address = "10.0.0.3"}},
 		 .plan = "web status 10.0.0.3 of p"},
 		{"only a hostname: as if there were none", .services = {{.name = "web", .status = "{'hostname': 'a.b'}"}}, .plan = "web create 10.0.0.1"},
 		{"two of one family", .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.3,10.0.0.2"}}, .records = {{.address = "10.0.0.3"}, {.address = "10.0.0.2"}},
-		 .plan = "web create 10.0.0.1 (ClearAssignment)"},
+		 .plan = "web status 10.0.0.2 of p (nolbIPsIPFamily)"},
 		{"no cluster IP any more: cleared", .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.3", .spec = ", 'clusterIPs': ['None']"}}, .records = {{.address = "10.0.0.3"}},
-		 .plan = "web status of nothing (AllocationFailed)", .says = "it has no cluster IP"},
-		{"no cluster IP", .services = {{.name = "web", .spec = ", 'clusterIPs': []"}}, .plan = "web settled (AllocationFailed)", .says = "it has no cluster IP"},
+		 .plan = "web status of nothing (noclusterIPsIPFamily)", .says = "it has no cluster IP of a known family"},
+		{"no cluster IP", .services = {{.name = "web", .spec = ", 'clusterIPs': []"}}, .plan = "web settled (noclusterIPsIPFamily)", .says = "it has no cluster IP"},
 	};
 	(void)state;
 	check_all(ROWS, COUNT(ROWS));
@@ -250,7 +249,7 @@ static void crashes(void **state)
 {
 	static const struct row ROWS[] = {
 		{"between record and status", .services = {{.name = "web"}}, .records = {{.address = "10.0.0.2"}}, .plan = "web status 10.0.0.2 of p"},
-		{"an older one does not get its address", .services = {{.name = "a"}, {.name = "web", .created = "09:00:00"}}, .records = {{.address = "10.0.0.1"}}, .plan = "a create 10.0.0.2; web status 10.0.0.1 of p"},
+		{"an older one does not get its address", .services = {{.name = "a"}, {.name = "web", .created = "09:00:00"}}, .records = {{.address = "10.0.0.1"}}, .plan = "web status 10.0.0.1 of p; a create 10.0.0.2"},
 		{"a status without a record", .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.3"}}, .plan = "web create 10.0.0.3"},
 		{"a record without a Service", .records = {{.address = "10.0.0.3"}}, .plan = "surplus 10.0.0.3"},
 		{"a record of a Service that is going", .services = {{.name = "web", .meta = ", 'deletionTimestamp': '2026-01-02T00:00:00Z'", .ips = "10.0.0.3"}}, .records = {{.address = "10.0.0.3"}}, .plan = "surplus 10.0.0.3"},
@@ -258,12 +257,12 @@ static void crashes(void **state)
 		 .plan = "web settled; surplus 10.0.0.1"},
 		{"two records and no status: the lowest", .services = {{.name = "web"}}, .records = {{.address = "10.0.0.3"}, {.address = "10.0.0.2"}, {.address = "10.0.0.1", .services = "a/b", .class = "other"}},
 		 .plan = "web status 10.0.0.2 of p; surplus 10.0.0.3"},
-		{"the Service was made anew", .services = {{.name = "web", .uid = "u2"}}, .records = {{.address = "10.0.0.2"}}, .plan = "web adopt 10.0.0.2"},
-		{"a record without uids", .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.2"}}, .records = {{.address = "10.0.0.2", .uids = ""}}, .plan = "web adopt 10.0.0.2"},
+		{"the Service was made anew", .services = {{.name = "web", .uid = "u2"}}, .records = {{.address = "10.0.0.2"}}, .plan = "web join 10.0.0.2"},
+		{"a record without uids", .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.2"}}, .records = {{.address = "10.0.0.2", .uids = ""}}, .plan = "web join 10.0.0.2"},
 		{"one address in two statuses: the older keeps it", .services = {{.name = "a", .annotations = FROM("p"), .ips = "10.0.0.1", .created = "02:00:00"}, {.name = "z", .annotations = FROM("p"), .ips = "10.0.0.1", .created = "01:00:00"}},
-		 .plan = "z create 10.0.0.1; a create 10.0.0.2 (ClearAssignment)", .says = "Service shop/a: 10.0.0.1 belongs to shop/z"},
+		 .plan = "z create 10.0.0.1; a create 10.0.0.2 (ClearAssignment)", .says = "Service shop/a: it cannot keep 10.0.0.1, which is in use by shop/z"},
 		{"... unless the record knows better", .services = {{.name = "a", .annotations = FROM("p"), .ips = "10.0.0.1", .created = "02:00:00"}, {.name = "z", .annotations = FROM("p"), .ips = "10.0.0.1", .created = "01:00:00"}},
-		 .records = {{.address = "10.0.0.1", .services = "shop/a", .uids = "u-a"}}, .plan = "z create 10.0.0.2 (ClearAssignment); a settled", .says = "Service shop/z: 10.0.0.1 belongs to shop/a"},
+		 .records = {{.address = "10.0.0.1", .services = "shop/a", .uids = "u-a"}}, .plan = "z create 10.0.0.2 (ClearAssignment); a settled", .says = "Service shop/z: it cannot keep 10.0.0.1, which is in use by shop/a"},
 		{"not written while another still shows it", .services = {{.name = "a", .annotations = FROM("p"), .ips = "10.0.0.1"}, {.name = "web"}}, .records = {{.address = "10.0.0.1"}},
 		 .plan = "a create 10.0.0.2 (ClearAssignment); web settled"},
 		{"another address when a stranger's status shows it", .services = {{.name = "x", .spec = ", 'loadBalancerClass': 'x/y'", .ips = "10.0.0.1"}, {.name = "web"}}, .records = {{.address = "10.0.0.1"}},
@@ -284,18 +283,18 @@ static void two_families(void **state)
 		{"both, IPv4 first", .pools = {{BOTH}}, .services = {{.name = "web", .spec = ", 'clusterIPs': ['fd96::1', '10.96.0.1'], 'ipFamilyPolicy': 'RequireDualStack'"}}, .plan = "web create 10.0.0.1"},
 		{"... then IPv6", .pools = {{BOTH}}, .services = {{.name = "web", .spec = DUAL ", 'ipFamilyPolicy': 'RequireDualStack'"}}, .records = {{.address = "10.0.0.1"}}, .plan = "web create fd00::1"},
 		{"... then the status", .pools = {{BOTH}}, .services = {{.name = "web", .spec = DUAL ", 'ipFamilyPolicy': 'RequireDualStack'"}}, .records = {{.address = "fd00::1"}, {.address = "10.0.0.1"}},
-		 .plan = "web status 10.0.0.1,fd00::1 of p"},
+		 .plan = "web status 10.0.0.1,fd00::1 of p (ipv6NotAnnounced)"},
 		{"preferred: both, too", .pools = {{BOTH}}, .services = {{.name = "web", .spec = DUAL ", 'ipFamilyPolicy': 'PreferDualStack'"}}, .records = {{.address = "10.0.0.1"}}, .plan = "web create fd00::1"},
 		{"preferred: one if there is no other", .services = {{.name = "web", .spec = DUAL ", 'ipFamilyPolicy': 'PreferDualStack'"}}, .plan = "web create 10.0.0.1"},
 		{"... and its status", .services = {{.name = "web", .spec = DUAL ", 'ipFamilyPolicy': 'PreferDualStack'"}}, .records = {{.address = "10.0.0.1"}}, .plan = "web status 10.0.0.1 of p"},
 		{"preferred: the pool that has both goes first", .pools = {{"a", "'addresses': ['10.1.0.0/24']"}, {BOTH}}, .services = {{.name = "web", .spec = DUAL ", 'ipFamilyPolicy': 'PreferDualStack'"}}, .plan = "web create 10.0.0.1"},
 		{"required, but there is no IPv6", .services = {{.name = "web", .spec = DUAL ", 'ipFamilyPolicy': 'RequireDualStack'"}}, .plan = "web settled (AllocationFailed)"},
-		{"required with one cluster IP", .pools = {{BOTH}}, .services = {{.name = "web", .spec = ", 'ipFamilyPolicy': 'RequireDualStack'"}}, .plan = "web settled (AllocationFailed)", .says = "RequireDualStack but it has one cluster IP"},
+		{"required with one cluster IP", .pools = {{BOTH}}, .services = {{.name = "web", .spec = ", 'ipFamilyPolicy': 'RequireDualStack'"}}, .plan = "web settled (not enough clusterips)", .says = "RequireDualStack but it does not have two cluster IPs"},
 		{"preferred with one cluster IP", .pools = {{BOTH}}, .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.1", .spec = ", 'ipFamilyPolicy': 'PreferDualStack'"}}, .records = {{.address = "10.0.0.1"}}, .plan = "web settled"},
 		{"asked for in any order", .pools = {{BOTH}}, .services = {{.name = "web", .annotations = IPS("fd00::3, 10.0.0.3"), .spec = DUAL}}, .plan = "web create fd00::3"},
 		{"of two pools", .pools = {{OLD}, {"q", "'addresses': ['fd00::/120']"}}, .services = {{.name = "web", .annotations = IPS("10.0.0.3,fd00::3"), .spec = DUAL}}, .plan = "web settled (AllocationFailed)",
-		 .says = "the addresses are in different pools"},
-		{"both cluster IPs, one asked for", .pools = {{BOTH}}, .services = {{.name = "web", .annotations = IPS("10.0.0.3"), .spec = DUAL}}, .plan = "web settled (AllocationFailed)", .says = "families of the requested"},
+		 .says = "its addresses are in different pools"},
+		{"both cluster IPs, one asked for", .pools = {{BOTH}}, .services = {{.name = "web", .annotations = IPS("10.0.0.3"), .spec = DUAL}}, .plan = "web settled (AllocationFailed)", .says = "do not match the ipFamily"},
 	};
 	(void)state;
 	check_all(ROWS, COUNT(ROWS));
@@ -303,20 +302,31 @@ static void two_families(void **state)
 
 /* ---- over several plans ---- */
 
-static void is_plan(struct allocator *a, const struct model *m, const char *wanted)
+static void plan(struct allocator *a)
 {
-	char *got = described(a, m, NULL);
-	assert_string_equal(got, wanted);
-	free(got);
+	int64_t wake;
+	allocator_plan(a, 1, &wake);
+	while (allocator_next_news(a))
+		;
+}
+
+static void is_plan(struct allocator *a, const char *service, const char *wanted)
+{
+	char *text = mem_strdup("");
+	plan(a);
+	const struct allocation *one = allocator_find(a, service);
+	assert_non_null(one);
+	describe_one(&text, one);
+	assert_string_equal(text, wanted);
+	free(text);
 }
 
 static void exhaustion(void **state)
 {
 	struct model m;
-	struct allocator *a = allocator_new();
-	const struct allocation *plan;
 	(void)state;
 	model_init(&m, "", false);
+	struct allocator *a = allocator_new(&m);
 	support_pool(&m, "default-pool", POOL_51);
 	for (unsigned i = 0; i < 51; i++) {
 		char name[16], ip[32], key[32], uid[32];
@@ -328,25 +338,24 @@ static void exhaustion(void **state)
 		support_record(&m, (struct support_record){.address = ip, .services = key, .uids = uid});
 	}
 	support_service(&m, (struct support_service){.name = "web"});
-	assert_int_equal(allocator_plan(a, &m, &plan), 52);
-	for (size_t i = 0; i < 51; i++)
-		assert_int_equal(plan[i].step, ALLOCATION_SETTLED);
-	assert_string_equal(plan[51].reason, "AllocationFailed");
-	assert_string_equal(plan[51].text, "Service shop/web: no free address in pool default-pool (51 of 51 in use); enlarge the pool or delete a Service");
-	assert_int_equal(allocator_in_use(&m, model_pool_named(&m, "default-pool"), ADDRESS_V4), 51);
-	assert_int_equal(allocator_in_use(&m, model_pool_named(&m, "default-pool"), ADDRESS_V6), 0);
+	is_plan(a, "shop/web", "web settled (AllocationFailed)");
+	assert_null(allocator_next_open(a, NULL));
+	assert_string_equal(allocator_find(a, "shop/web")->notices[0].text,
+			    "Service shop/web: no free address in pool default-pool (51 of 51 in use); enlarge the pool or delete a Service");
+	assert_int_equal(allocator_in_use(a, "default-pool", ADDRESS_V4), 51);
+	assert_int_equal(allocator_in_use(a, "default-pool", ADDRESS_V6), 0);
+	assert_int_equal(allocator_waiting(a), 1);
 	/* One is freed: the record goes first, then its address is given to who waits. */
-	const struct record **surplus;
 	struct address freed = support_address("192.168.122.107");
 	model_drop_service(&m, "shop/s07");
-	assert_int_equal(allocator_plan(a, &m, &plan), 51);
-	assert_string_equal(plan[50].reason, "AllocationFailed");
-	assert_int_equal(allocator_surplus(a, &m, &surplus), 1);
-	assert_true(address_equal(&surplus[0]->address, &freed));
+	is_plan(a, "shop/web", "web settled (AllocationFailed)");
+	const struct record *surplus = allocator_next_release(a, NULL);
+	assert_true(address_equal(&surplus->address, &freed));
+	assert_null(allocator_next_release(a, &freed));
 	model_drop_record(&m, &freed);
-	assert_int_equal(allocator_plan(a, &m, &plan), 51);
-	assert_int_equal(plan[50].step, ALLOCATION_CREATE);
-	assert_true(address_equal(&plan[50].address, &freed));
+	is_plan(a, "shop/web", "web create 192.168.122.107");
+	assert_null(allocator_find(a, "shop/s07"));
+	assert_int_equal(allocator_waiting(a), 0);
 	allocator_free(a);
 	model_free(&m);
 }
@@ -355,31 +364,43 @@ static void exhaustion(void **state)
 static void reservations(void **state)
 {
 	struct model m;
-	struct allocator *a = allocator_new();
 	struct address first = support_address("10.0.0.1");
 	(void)state;
 	model_init(&m, "", false);
+	struct allocator *a = allocator_new(&m);
 	support_pool(&m, "p", "'addresses': ['10.0.0.1-10.0.0.3']");
 	support_service(&m, (struct support_service){.name = "m", .created = "05:00:00"});
-	is_plan(a, &m, "m create 10.0.0.1");
+	is_plan(a, "shop/m", "m create 10.0.0.1");
 	support_service(&m, (struct support_service){.name = "a", .created = "01:00:00"});   /* older, seen later */
-	is_plan(a, &m, "a create 10.0.0.2; m create 10.0.0.1");
-	is_plan(a, &m, "a create 10.0.0.2; m create 10.0.0.1");
+	is_plan(a, "shop/a", "a create 10.0.0.2");
+	is_plan(a, "shop/m", "m create 10.0.0.1");
 	/* 409: somebody else has it */
 	support_record(&m, (struct support_record){.address = "10.0.0.1", .services = "x/y", .class = "other"});
-	allocator_created(a, &first);
-	is_plan(a, &m, "a create 10.0.0.2; m create 10.0.0.3");
+	is_plan(a, "shop/m", "m create 10.0.0.3");
+	is_plan(a, "shop/a", "a create 10.0.0.2");
 	/* the Service goes before its creation was even sent */
 	model_drop_service(&m, "shop/m");
-	is_plan(a, &m, "a create 10.0.0.2");
 	support_service(&m, (struct support_service){.name = "n", .annotations = IPS("10.0.0.3")});
-	is_plan(a, &m, "n create 10.0.0.3; a create 10.0.0.2");
+	is_plan(a, "shop/n", "n create 10.0.0.3");
 	/* it asks for another address while the first is being created */
 	model_drop_record(&m, &first);
 	support_service(&m, (struct support_service){.name = "a", .created = "01:00:00", .version = 2, .annotations = IPS("10.0.0.1")});
-	is_plan(a, &m, "n create 10.0.0.3; a create 10.0.0.1");
+	is_plan(a, "shop/a", "a create 10.0.0.1");
 	support_service(&m, (struct support_service){.name = "o", .created = "06:00:00"});
-	is_plan(a, &m, "n create 10.0.0.3; a create 10.0.0.1; o create 10.0.0.2");
+	is_plan(a, "shop/o", "o create 10.0.0.2");
+	/* a lower one that becomes free does not disturb who is under way */
+	model_drop_service(&m, "shop/a");
+	is_plan(a, "shop/o", "o create 10.0.0.2");
+	support_service(&m, (struct support_service){.name = "o", .created = "06:00:00", .version = 2});
+	is_plan(a, "shop/o", "o create 10.0.0.2");
+	/* a status write under way keeps its address, whatever becomes of its Service */
+	struct address second = support_address("10.0.0.2");
+	allocator_writing(a, "shop/o", &second, 1);
+	model_drop_service(&m, "shop/o");
+	support_service(&m, (struct support_service){.name = "q", .annotations = IPS("10.0.0.2")});
+	is_plan(a, "shop/q", "q settled (AllocationFailed)");
+	allocator_writing(a, "shop/o", NULL, 0);
+	is_plan(a, "shop/q", "q create 10.0.0.2");
 	allocator_free(a);
 	model_free(&m);
 }

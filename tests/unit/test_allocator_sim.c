@@ -1,7 +1,8 @@
 /* Controllers with old views, of which one leads, write to one API server: in any order, with lost answers, crashes, restarts
  * and changes of leadership.
  * Promise 1 at every step: an address is never in the status of two Services. At the end: nothing is left to do. The
- * executor below does what controller_role.c does, one request per Service or record at a time. */
+ * executor below does what allocation_writes.c does, one request per Service or record at a time. */
+#include "config/base/clock.h"
 #include "speaker/allocator.h"
 #include "tests/unit/support.h"
 
@@ -31,7 +32,7 @@ struct event {
 	struct sim_record record;
 };
 
-enum call_kind { POST_RECORD, ADOPT_RECORD, GET_RECORD, PATCH_STATUS, GET_SERVICE, DELETE_RECORD };
+enum call_kind { POST_RECORD, JOIN_RECORD, GET_RECORD, PATCH_STATUS, GET_SERVICE, DELETE_RECORD };
 
 struct call {
 	bool used, executed;
@@ -64,6 +65,7 @@ struct sim {
 	struct call calls[CALLS];
 	struct controller controllers[CONTROLLERS];
 	int n_controllers, leader;
+	int64_t now;
 	bool calm;              /* no faults any more */
 	unsigned seed;
 };
@@ -125,7 +127,7 @@ static int execute(struct sim *s, struct call *c)
 		*r = (struct sim_record){.exists = true, .uid = ++s->uids, .service = c->service, .service_uid = c->uid};
 		touch_record(s, c->address);
 		return 201;
-	case ADOPT_RECORD:
+	case JOIN_RECORD:
 		if (!same_record)
 			return r->exists ? 409 : 404;
 		r->service = c->service;
@@ -214,7 +216,7 @@ static void list_all(struct sim *s, struct model *m)
 static void start(struct sim *s, struct controller *c)
 {
 	list_all(s, &c->model);
-	c->allocator = allocator_new();
+	c->allocator = allocator_new(&c->model);
 	c->life++;
 	c->seen[0] = c->seen[1] = s->n_events;
 }
@@ -241,7 +243,7 @@ static bool watch(struct sim *s, struct controller *c, bool of_record)
 	return false;
 }
 
-/* ---- the executor: controller_role.c ---- */
+/* ---- the executor: allocation_writes.c ---- */
 
 static bool busy(const struct sim *s, int controller, bool of_record, int number)
 {
@@ -268,43 +270,44 @@ static void send_call(struct sim *s, struct call c)
 static void act(struct sim *s, int me, const struct allocation *a)
 {
 	struct controller *c = &s->controllers[me];
-	int number = atoi(a->service->meta.name + 1);
+	const struct service *service = model_service(&c->model, a->service);
+	int number = atoi(a->service + strlen("shop/s"));
 	struct call call = {.controller = me, .life = c->life, .service = number, .shows = a->n ? address_number(&a->addresses[0]) : -1,
-			    .uid = (unsigned)atoi(a->service->meta.uid), .version = (unsigned)atoi(a->service->meta.resource_version)};
+			    .uid = (unsigned)atoi(service->meta.uid), .version = (unsigned)atoi(service->meta.resource_version)};
 	if (a->step == ALLOCATION_SETTLED || busy(s, me, false, number) || (a->step == ALLOCATION_STATUS && call.shows >= 0 && busy(s, me, true, call.shows)))
 		return;
-	call.kind = a->step == ALLOCATION_STATUS ? PATCH_STATUS : a->step == ALLOCATION_ADOPT ? ADOPT_RECORD : POST_RECORD;
+	call.kind = a->step == ALLOCATION_STATUS ? PATCH_STATUS : a->step == ALLOCATION_JOIN ? JOIN_RECORD : POST_RECORD;
 	if (a->step != ALLOCATION_STATUS)
 		call.address = address_number(&a->address);
-	if (a->step == ALLOCATION_ADOPT) {
+	if (a->step == ALLOCATION_JOIN) {
 		const struct record *r = model_record(&c->model, &a->address);
 		call.record_uid = (unsigned)atoi(r->meta.uid);
 		call.record_version = (unsigned)atoi(r->meta.resource_version);
 	}
+	if (call.kind == PATCH_STATUS)
+		allocator_writing(c->allocator, a->service, a->addresses, a->n);
 	send_call(s, call);
 }
 
 static void step(struct sim *s, int me)
 {
 	struct controller *c = &s->controllers[me];
-	const struct allocation *plan;
-	const struct record **surplus;
+	int64_t wake;
 	if (me != s->leader)
 		return;
-	size_t n = allocator_plan(c->allocator, &c->model, &plan);
-	for (size_t i = 0; i < n; i++)
-		act(s, me, &plan[i]);
-	n = allocator_surplus(c->allocator, &c->model, &surplus);
-	for (size_t i = 0; i < n; i++) {
-		const struct record *r = surplus[i];
+	allocator_plan(c->allocator, s->now += CLOCK_S, &wake);
+	while (allocator_next_news(c->allocator))
+		;
+	for (const struct allocation *a = allocator_next_open(c->allocator, NULL); a; a = allocator_next_open(c->allocator, a))
+		act(s, me, a);
+	for (const struct record *r = allocator_next_release(c->allocator, NULL); r; r = allocator_next_release(c->allocator, &r->address))
 		if (!busy(s, me, true, address_number(&r->address)))
 			send_call(s, (struct call){.kind = GET_SERVICE, .controller = me, .life = c->life, .of_record = true,
 				  .address = address_number(&r->address), .service = atoi(r->services[0] + strlen("shop/s")),
 				  .record_uid = (unsigned)atoi(r->meta.uid), .record_version = (unsigned)atoi(r->meta.resource_version)});
-	}
 }
 
-/* controller_role.c still_needs(): only a Service that is just as it is known, without the address, lets go of it. */
+/* allocation_writes.c still_needs(): only a Service that is just as it is known, without the address, lets go of it. */
 static bool still_needs(const struct sim *s, const struct controller *c, const struct call *call)
 {
 	char key[16];
@@ -334,21 +337,24 @@ static void answer(struct sim *s, struct call *slot)
 	*slot = (struct call){0};
 	if (c.life != me->life)
 		return;
-	if (done && (c.kind == POST_RECORD || c.kind == ADOPT_RECORD || c.kind == GET_RECORD))
+	if (done && (c.kind == POST_RECORD || c.kind == JOIN_RECORD || c.kind == GET_RECORD))
 		put_record(&me->model, c.address, &c.got_record, false);
 	if (c.status == 404 && c.kind == GET_RECORD)
 		model_drop_record_object(&me->model, &a, c.known);
-	if ((c.kind == POST_RECORD || c.kind == ADOPT_RECORD || c.kind == DELETE_RECORD) && (c.status == 409 || c.status == 0)) {
+	if ((c.kind == POST_RECORD || c.kind == JOIN_RECORD || c.kind == DELETE_RECORD) && (c.status == 409 || c.status == 0)) {
 		c.kind = GET_RECORD;
 		c.used = c.executed = false;
 		snprintf(c.known, sizeof(c.known), "%s", known ? known->meta.uid : "");
 		send_call(s, c);
 		return;
 	}
-	if (c.kind == POST_RECORD || c.kind == ADOPT_RECORD || c.kind == GET_RECORD)
-		allocator_created(me->allocator, &a);
 	if (done && c.kind == PATCH_STATUS && knows(me, &c))
 		put_service(&me->model, c.service, &c.got_service);
+	if (c.kind == PATCH_STATUS) {
+		char *key = mem_printf("shop/s%d", c.service);
+		allocator_writing(me->allocator, key, NULL, 0);
+		free(key);
+	}
 	if (c.kind == DELETE_RECORD && (done || c.status == 404)) {
 		char uid[16];
 		snprintf(uid, sizeof(uid), "%u", c.record_uid);
@@ -415,6 +421,7 @@ static void something(struct sim *s)
 		while (watch(s, &s->controllers[me], true))
 			;
 		s->leader = me;
+		allocator_resume(s->controllers[me].allocator);
 	} else if (what < 35) {
 		watch(s, &s->controllers[me], support_chance(&s->random, 50));
 	} else if (what < 60) {
@@ -452,30 +459,43 @@ static void settle(struct sim *s)
 	}
 }
 
+static void describe(const struct sim *s)
+{
+	for (int i = 0; i < SERVICES; i++)
+		if (s->services[i].exists)
+			print_message("  s%d uid %u born %u asks %d shows %d\n", i, s->services[i].uid, s->services[i].born, s->services[i].asks, s->services[i].shows);
+	for (int i = 0; i < ADDRESSES; i++)
+		if (s->records[i].exists)
+			print_message("  record %d of s%d uid %u\n", i, s->records[i].service, s->records[i].service_uid);
+}
+
 /* As seen by one who starts now. */
 static void check_rest(struct sim *s)
 {
 	struct model m;
-	struct allocator *a = allocator_new();
-	const struct allocation *plan;
-	const struct record **surplus;
+	const struct allocation *one;
 	int free_addresses = 0;
+	int64_t wake;
 	list_all(s, &m);
+	struct allocator *a = allocator_new(&m);
 	for (int i = 0; i < ADDRESSES; i++)
 		free_addresses += !s->records[i].exists;
-	size_t n = allocator_plan(a, &m, &plan);
-	for (size_t i = 0; i < n; i++) {
-		const struct sim_service *v = &s->services[atoi(plan[i].service->meta.name + 1)];
-		if (plan[i].step != ALLOCATION_SETTLED)
-			fail_msg("seed %u: %s is not settled", s->seed, plan[i].service->meta.name);
+	allocator_plan(a, 1, &wake);
+	while ((one = allocator_next_news(a))) {
+		const char *name = strchr(one->service, '/') + 1;
+		const struct sim_service *v = &s->services[atoi(name + 1)];
+		if (one->step != ALLOCATION_SETTLED) {
+			describe(s);
+			fail_msg("seed %u: %s is not settled", s->seed, name);
+		}
 		if (v->shows < 0 && v->asks < 0 && free_addresses)
-			fail_msg("seed %u: %s waits while an address is free", s->seed, plan[i].service->meta.name);
+			fail_msg("seed %u: %s waits while an address is free", s->seed, name);
 		if (v->asks >= 0 && v->shows != v->asks && !s->records[v->asks].exists)
-			fail_msg("seed %u: %s waits for an address that is free", s->seed, plan[i].service->meta.name);
+			fail_msg("seed %u: %s waits for an address that is free", s->seed, name);
 		if (v->shows >= 0 && !(s->records[v->shows].exists && s->records[v->shows].service_uid == v->uid))
-			fail_msg("seed %u: %s has an address without a record", s->seed, plan[i].service->meta.name);
+			fail_msg("seed %u: %s has an address without a record", s->seed, name);
 	}
-	if (allocator_surplus(a, &m, &surplus))
+	if (allocator_next_release(a, NULL))
 		fail_msg("seed %u: a record is left over", s->seed);
 	allocator_free(a);
 	model_free(&m);

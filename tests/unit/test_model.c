@@ -152,9 +152,8 @@ static void overlapping_pools(void **state)
 		assert_null(model_pool_named(&m, "new"));
 		assert_string_equal(model_pool_of(&m, &a)->meta.name, "old");
 		assert_null(model_pool_of(&m, &b));
-		for (size_t i = 0; i < m.n_pools; i++)
-			if (m.pools[i].refused)
-				unit_contains(m.pools[i].refused, "IPAddressPool new: overlaps with the older pool old");
+		assert_int_equal(model_problems(&m), 1);
+		unit_contains(model_problem(&m, 0).text, "IPAddressPool new: overlaps with the older pool old");
 		model_drop_pool(&m, "old");
 		assert_string_equal(model_pool_of(&m, &a)->meta.name, "new");
 		assert_string_equal(model_pool_of(&m, &b)->meta.name, "new");
