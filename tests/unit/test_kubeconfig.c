@@ -196,6 +196,16 @@ static void exec_plugins(void **state)
 		credentials_free(&c);
 		free(text);
 	}
+	/* Numbers stay numbers in what is handed on to it, and only there. */
+	static const char TYPED[] = ONE(SERVER ", extensions: [{name: client.authentication.k8s.io/exec, extension: {n: 5, f: -1.5e3, s: '5', o: 010, t: [true, null, x]}}]",
+					"exec: {command: x, apiVersion: client.authentication.k8s.io/v1, provideClusterInfo: true, args: [5]}");
+	if (decode(&c, TYPED, NULL, &err) < 0)
+		fail_msg("%s", err.text);
+	json_t *want = unit_json("{'n': 5, 'f': -1500.0, 's': '5', 'o': '010', 't': [true, null, 'x']}");
+	assert_true(json_equal(c.exec->cluster_config, want));
+	assert_string_equal(c.exec->arguments[0], "5");
+	json_decref(want);
+	credentials_free(&c);
 	/* What is given outright needs no plugin, not even one that could work. */
 	static const char *const EXPLICIT[] = {
 		ONE(SERVER, "exec: {command: aws, apiVersion: client.authentication.k8s.io/v1}, token: t"),
