@@ -91,7 +91,7 @@ static void run_close(struct run *run)
 static int cannot_start(const struct exec_config *config, int rc, struct error *err)
 {
 	const char *hint = config->install_hint;
-	const char *what = rc == -ENOENT ? strchr(config->command, '/') ? "there is no such program" : "there is no such program in PATH"
+	const char *what = rc == -ENOENT ? strchr(config->command, '/') ? "there is no such program, or its #! line names none" : "there is no such program in PATH"
 			 : rc == -EACCES ? "it is not an executable file"
 			 : uv_strerror(rc);
 	return error_set(err, rc, "%s%s%s", what, hint ? "; " : "", hint ? hint : "");
@@ -320,6 +320,8 @@ static void on_timer_closed(void *data)
 
 void exec_plugin_close(struct exec_plugin *p, void (*on_close)(void *data), void *data)
 {
+	if (!p)
+		return;
 	p->on_close = on_close;
 	p->close_data = data;
 	if (p->run) {

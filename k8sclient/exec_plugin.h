@@ -21,7 +21,7 @@ struct exec_times {   /* microseconds; EXEC_TIMES are the defaults, tests make t
 };
 #define EXEC_TIMES ((struct exec_times){.timeout = 60000000, .linger = 1000000, .retry_first = 2000000, .retry_max = 60000000, .least = 1000000})
 
-/* on_change: credentials->state or ->generation changed. It only records. */
+/* on_change: credentials->state or ->generation may have changed. It only records. */
 void exec_plugin_init(struct exec_plugin **pluginp, uv_loop_t *loop, struct credentials *credentials, const struct exec_times *times,
 		      void (*on_change)(void *data), void *data);
 void exec_plugin_start(struct exec_plugin *p);
@@ -29,7 +29,7 @@ void exec_plugin_start(struct exec_plugin *p);
 /* The server answered 401 to the credentials as they are now. NULL is fine. */
 void exec_plugin_refused(struct exec_plugin *p);
 
-/* on_close (may be NULL) runs when it is freed. */
+/* on_close (may be NULL) runs when it is freed. NULL is fine: nothing runs then. */
 void exec_plugin_close(struct exec_plugin *p, void (*on_close)(void *data), void *data);
 
 #endif

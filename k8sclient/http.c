@@ -463,10 +463,21 @@ static int status_of(struct http_transfer *t)
 	return (int)status;
 }
 
+static const char *message_of(const struct http_transfer *t)
+{
+	if (t->too_large)
+		return "the answer is too large";
+	if (t->without_key)
+		return t->http->credentials->problem;
+	if (t->result == CURLE_OK)
+		return "";
+	return t->errors[0] ? t->errors : curl_easy_strerror(t->result);
+}
+
 static void finish(struct http_transfer *t)
 {
-	struct http_result result = {.status = status_of(t), .error = errno_of(t), .retry_after = t->retry_after, .body = &t->received};
-	result.message = t->too_large ? "the answer is too large" : t->without_key ? t->http->credentials->problem : !result.error ? "" : t->errors[0] ? t->errors : curl_easy_strerror(t->result);
+	struct http_result result = {.status = status_of(t), .error = errno_of(t), .message = message_of(t), .retry_after = t->retry_after,
+				     .body = &t->received};
 	/* Old secrets may be the reason: the next request looks at the files again. */
 	if (result.status == 401 || result.error == -EPROTO)
 		t->http->credentials->checked = INT64_MIN / 2;

@@ -175,7 +175,7 @@ static void on_namespace(void *data, const struct api_result *result)
 		/* Not a matter of configuration: a node may start before its API server does. An exec plugin speaks for itself. */
 		if (!d->said_waiting && result->error != -ENOKEY)
 			log_warn("apiWaiting", NO_KV, "%s; trying again", result->message);
-		d->said_waiting = result->error != -ENOKEY;
+		d->said_waiting |= result->error != -ENOKEY;
 		deadline_set(&d->retry, clock_now() + START_RETRY);
 	}
 }

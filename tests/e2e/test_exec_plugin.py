@@ -12,7 +12,7 @@ from contract import Probe, Real, Room, ask
 from home import binary_is_sanitized
 from lab import l2lb
 from lab.kube import wait
-from test_contract import VALGRIND, new_token, one_line
+from test_contract import VALGRIND, new_token, one_line, revoke_token
 
 V1 = "client.authentication.k8s.io/v1"
 HINT = "Install it:\n\n  apt install plugin"
@@ -178,6 +178,13 @@ def test_request_fails_with_its_words(plugin, config, room):
     assert answer["message"] == f'GET {room.path}: exec plugin "{plugin.path}": it failed with exit code 7; what it said is on stderr'
 
 
+def test_request_does_not_wait_for_ever(plugin, config, room):
+    plugin.behave("sleep 1000")
+    answer = ask(config, "GET", room.path, timeout=20)
+    assert (answer["status"], answer["error"]) == (0, -110)   # ETIMEDOUT
+    assert answer["message"] == f"GET {room.path}: no credentials yet: the exec plugin is still running"
+
+
 @pytest.mark.skipif(binary_is_sanitized(), reason="valgrind cannot run a binary built with ASan")
 def test_valgrind(room, plugin, config):
     good = plugin.giving(lives=3, **certificate_of(room, room.server.new_user()))
@@ -282,6 +289,26 @@ def test_fails_while_all_is_well(room, plugin, config, tmp_path):
     plugin.behave(plugin.giving(**certificate_of(room, user)))
     running.wait_log(event="execPluginRestored", timeout=20)
     ends_well(running)
+
+
+def test_token_revoked_under_way(room, plugin, config, tmp_path):
+    """The leader's next renewal meets a 401: the plugin is asked again and it goes on leading. Then the plugin hangs, and
+    SIGTERM is not held up by the Lease that cannot be released."""
+    tokens = [new_token(room, f"{room.namespace}-{number}")[0] for number in range(2)]
+    plugin.behave(plugin.giving(token=tokens[0]))
+    running = daemon(room, tmp_path, config)
+    running.wait_log(event="leading")
+    plugin.behave(plugin.giving(token=tokens[1]))
+    revoke_token(room, f"{room.namespace}-0")
+    wait(lambda: len(plugin.runs()) == 2, 20, "the second run")   # the real server believes the old one for 10 s more
+    time.sleep(3)
+    assert len(plugin.runs()) == 2
+    assert "leadershipLost" not in running.text()
+    plugin.behave("sleep 1000")
+    revoke_token(room, f"{room.namespace}-1")
+    wait(lambda: len(plugin.runs()) == 3, 20, "the third run")
+    ends_well(running)
+    assert not alive(plugin.pid())
 
 
 # ---- what is refused ----

@@ -205,7 +205,7 @@ static void is_not_there(void **state)
 	until_state(lab, CREDENTIALS_MISSING);
 	char *path = mem_printf("%s/plugin", lab->folder);
 	unlink(path);
-	while (!strstr(lab->credentials.problem, "there is no such program; get it"))
+	while (!strstr(lab->credentials.problem, "there is no such program, or its #! line names none; get it"))
 		uv_run(&lab->loop, UV_RUN_DEFAULT);
 	FILE *f = fopen(path, "w");
 	fclose(f);
