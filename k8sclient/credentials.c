@@ -10,6 +10,7 @@
 
 #include "config/base/buffer.h"
 #include "config/base/memory.h"
+#include "k8sclient/exec_credential.h"
 
 #define SERVICE_ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount/"
 #define FILE_MAX (1024 * 1024)   /* far above any kubeconfig, certificate bundle or token */
@@ -32,8 +33,7 @@ static int read_file(const char *path, struct buffer *out, struct error *err)
 	return out->len ? 0 : error_set(err, -EINVAL, "%s: empty", path);
 }
 
-/* A trailing newline is no part of a token, and one within it would be an injection into our headers. */
-static int token_trim(const char *name, char *token, size_t *lenp, struct error *err)
+int token_trim(const char *name, char *token, size_t *lenp, struct error *err)
 {
 	while (*lenp && isspace((unsigned char)token[*lenp - 1]))
 		token[--*lenp] = '\0';
@@ -152,7 +152,7 @@ static int check(struct credentials *c, struct error *err)
 	size_t n = strlen(c->server);
 	while (n && c->server[n - 1] == '/')
 		c->server[--n] = '\0';
-	if (strncmp(c->server, "http://", 7) == 0 && (c->token.len || c->certificate.len))
+	if (strncmp(c->server, "http://", 7) == 0 && (c->token.len || c->certificate.len || c->exec))
 		return error_set(err, -EINVAL, "%s: credentials are never sent without TLS; use https://", c->server);
 	return c->token.len ? token_trim("token", c->token.data, &c->token.len, err) : 0;
 }
@@ -175,12 +175,31 @@ int credentials_load(struct credentials *c, const struct credentials_request *re
 	return rc;
 }
 
-static void secret_free(struct secret *s)
+void secret_free(struct secret *s)
 {
 	if (s->data)
 		explicit_bzero(s->data, s->len);
 	free(s->data);
 	free(s->file);
+	*s = (struct secret){0};
+}
+
+static bool replace(struct secret *old, struct secret *new)
+{
+	bool same = old->len == new->len && (!old->len || memcmp(old->data, new->data, old->len) == 0);
+	secret_free(same ? new : old);
+	if (!same)
+		*old = *new;
+	*new = (struct secret){0};
+	return !same;
+}
+
+void credentials_take(struct credentials *c, struct secret *token, struct secret *certificate, struct secret *key)
+{
+	bool changed = replace(&c->token, token);
+	changed |= replace(&c->certificate, certificate);
+	changed |= replace(&c->key, key);
+	c->generation += changed;
 }
 
 void credentials_free(struct credentials *c)
@@ -194,5 +213,7 @@ void credentials_free(struct credentials *c)
 	secret_free(&c->certificate);
 	secret_free(&c->key);
 	secret_free(&c->token);
+	exec_config_free(c->exec);
+	free(c->problem);
 	*c = (struct credentials){0};
 }

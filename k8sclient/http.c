@@ -9,9 +9,11 @@
 #include <strings.h>
 
 #include "config/base/clock.h"
+#include "config/base/deadline.h"
 #include "config/base/fd.h"
 #include "config/base/log.h"
 #include "config/base/memory.h"
+#include "k8sclient/exec_plugin.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
 #define KEEPALIVE_S 30L
@@ -26,7 +28,9 @@ struct http {
 	CURLM *multi;
 	uv_timer_t timer;
 	struct http_transfer *transfers;
-	size_t open_handles;         /* timer and sockets whose close callback has not run */
+	struct exec_plugin *plugin;  /* NULL: the credentials come from elsewhere */
+	struct deadline patience;    /* of the transfers that wait for it */
+	size_t open_handles;         /* timers, plugin and sockets whose close callback has not run */
 	bool closing, multi_failed;
 	unsigned generation;         /* of the credentials that idle connections were made with */
 	void (*on_close)(void *data);
@@ -44,6 +48,10 @@ struct http_transfer {
 	char errors[CURL_ERROR_SIZE];
 	CURLcode result;
 	bool fresh, done, too_large;
+	bool held;                   /* waits for credentials */
+	bool without_key;            /* ended because there are none */
+	int64_t give_up_at;          /* while held */
+	unsigned generation;         /* of the credentials it was sent with */
 	int64_t retry_after;
 	void (*on_data)(void *data, int status, struct buffer *bytes);
 	void (*on_done)(void *data, const struct http_result *result);
@@ -177,6 +185,13 @@ static void multi_open(struct http *http)
 	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, 4L);   /* idle connections kept */
 }
 
+/* Of the plugin's state (http_step looks), or of a held transfer's time. */
+static void on_news(void *data)
+{
+	struct http *http = data;
+	turn_again(http->turn);
+}
+
 int http_init(struct http **httpp, uv_loop_t *loop, struct turn *turn, struct credentials *credentials, const char *user_agent)
 {
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
@@ -189,8 +204,14 @@ int http_init(struct http **httpp, uv_loop_t *loop, struct turn *turn, struct cr
 	http->user_agent = mem_strdup(user_agent);
 	uv_timer_init(loop, &http->timer);
 	http->timer.data = http;
-	http->open_handles = 1;
+	deadline_init(&http->patience, loop, on_news, http);
+	http->open_handles = 2;
 	multi_open(http);
+	if (credentials->exec) {
+		exec_plugin_init(&http->plugin, loop, credentials, &EXEC_TIMES, on_news, http);
+		http->open_handles++;
+		exec_plugin_start(http->plugin);
+	}
 	*httpp = http;
 	return 0;
 }
@@ -292,6 +313,7 @@ static void set_security(struct http_transfer *t, const struct credentials *c)
 		curl_easy_setopt(easy, CURLOPT_PROXY, c->proxy);
 	if (c->token.len)
 		add_header(t, mem_printf("Authorization: Bearer %s", c->token.data));
+	t->generation = c->generation;
 	/* Secrets changed: a kept connection may belong to the old ones. */
 	if (t->http->generation != c->generation) {
 		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
@@ -344,6 +366,19 @@ static void refresh_secrets(struct http *http)
 		log_warn("credentialsUnreadable", NO_KV, "%s; the old ones stay in use", err.text);
 }
 
+/* From here on it is libcurl's. */
+static void submit(struct http_transfer *t)
+{
+	t->held = false;
+	set_security(t, t->http->credentials);
+	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
+	if (curl_multi_add_handle(t->http->multi, t->easy) != CURLM_OK) {
+		t->result = CURLE_FAILED_INIT;
+		t->done = true;
+		turn_again(t->http->turn);
+	}
+}
+
 struct http_transfer *http_start(struct http *http, const struct http_request *request)
 {
 	struct http_transfer *t = mem_zalloc(sizeof(*t));
@@ -358,16 +393,16 @@ struct http_transfer *http_start(struct http *http, const struct http_request *r
 	t->data = request->data;
 	set_transport(t);
 	set_request(t, request);
-	set_security(t, http->credentials);
-	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
 	t->next = http->transfers;
 	t->place = &http->transfers;
 	if (t->next)
 		t->next->place = &t->next;
 	http->transfers = t;
-	if (curl_multi_add_handle(http->multi, t->easy) != CURLM_OK) {
-		t->result = CURLE_FAILED_INIT;
-		t->done = true;
+	if (http->credentials->state == CREDENTIALS_READY) {
+		submit(t);
+	} else {
+		t->held = true;
+		t->give_up_at = request->timeout ? clock_now() + request->timeout : CLOCK_NEVER;
 		turn_again(http->turn);
 	}
 	return t;
@@ -399,6 +434,8 @@ static int errno_of(const struct http_transfer *t)
 {
 	if (t->too_large)
 		return -EFBIG;
+	if (t->without_key)
+		return -ENOKEY;
 	switch (t->result) {
 	case CURLE_OK:
 		return 0;
@@ -426,15 +463,51 @@ static int status_of(struct http_transfer *t)
 	return (int)status;
 }
 
+static const char *message_of(const struct http_transfer *t)
+{
+	if (t->too_large)
+		return "the answer is too large";
+	if (t->without_key)
+		return t->http->credentials->problem;
+	if (t->result == CURLE_OK)
+		return "";
+	return t->errors[0] ? t->errors : curl_easy_strerror(t->result);
+}
+
 static void finish(struct http_transfer *t)
 {
-	struct http_result result = {.status = status_of(t), .error = errno_of(t), .retry_after = t->retry_after, .body = &t->received};
-	result.message = t->too_large ? "the answer is too large" : !result.error ? "" : t->errors[0] ? t->errors : curl_easy_strerror(t->result);
+	struct http_result result = {.status = status_of(t), .error = errno_of(t), .message = message_of(t), .retry_after = t->retry_after,
+				     .body = &t->received};
 	/* Old secrets may be the reason: the next request looks at the files again. */
 	if (result.status == 401 || result.error == -EPROTO)
 		t->http->credentials->checked = INT64_MIN / 2;
+	if (result.status == 401 && t->generation == t->http->credentials->generation)
+		exec_plugin_refused(t->http->plugin);
 	t->on_done(t->data, &result);
 	transfer_free(t);
+}
+
+/* Transfers that waited for the exec plugin: sent, ended, or left waiting. */
+static void release_held(struct http *http)
+{
+	enum credentials_state state = http->credentials->state;
+	int64_t now = clock_now(), next = CLOCK_NEVER;
+	for (struct http_transfer *t = http->transfers; t; t = t->next) {
+		if (!t->held || t->done)
+			continue;
+		if (state == CREDENTIALS_READY) {
+			submit(t);
+		} else if (state == CREDENTIALS_MISSING) {
+			t->without_key = t->done = true;
+		} else if (t->give_up_at <= now) {
+			strcpy(t->errors, "no credentials yet: the exec plugin is still running");
+			t->result = CURLE_OPERATION_TIMEDOUT;
+			t->done = true;
+		} else {
+			next = clock_min(next, t->give_up_at);
+		}
+	}
+	deadline_set(&http->patience, next);
 }
 
 /* One transfer with news, or NULL. Callbacks may start and cancel any transfer, so the search starts anew each time. */
@@ -450,6 +523,8 @@ static void restart_multi(struct http *http)
 {
 	http->multi_failed = false;
 	for (struct http_transfer *t = http->transfers; t; t = t->next) {
+		if (t->held)
+			continue;
 		curl_multi_remove_handle(http->multi, t->easy);
 		if (!t->done) {
 			t->result = CURLE_RECV_ERROR;
@@ -466,6 +541,8 @@ void http_step(void *data)
 	struct http_transfer *t;
 	if (http->multi_failed)
 		restart_multi(http);
+	if (http->plugin && !http->closing)
+		release_held(http);
 	while (!http->closing && (t = next_with_news(http))) {
 		if (t->fresh && t->on_data) {
 			t->fresh = false;
@@ -481,6 +558,11 @@ static void on_timer_closed(uv_handle_t *handle)
 	handle_closed(handle->data);
 }
 
+static void on_part_closed(void *data)
+{
+	handle_closed(data);
+}
+
 void http_close(struct http *http, void (*on_close)(void *data), void *data)
 {
 	while (http->transfers)
@@ -491,4 +573,7 @@ void http_close(struct http *http, void (*on_close)(void *data), void *data)
 	http->multi = NULL;
 	http->closing = true;
 	uv_close((uv_handle_t *)&http->timer, on_timer_closed);
+	deadline_close(&http->patience, on_part_closed);
+	if (http->plugin)
+		exec_plugin_close(http->plugin, on_part_closed, http);
 }

@@ -5,7 +5,7 @@
 
 #include "config/base/crypto.h"
 #include "config/base/memory.h"
-#include "k8sclient/credentials.h"
+#include "k8sclient/exec_credential.h"
 #include "k8sclient/yaml.h"
 
 static const char *text_of(const json_t *map, const char *field)
@@ -80,15 +80,30 @@ static int take_cluster(struct credentials *c, const json_t *cluster, const char
 
 static int refuse_unsupported(const json_t *user, struct error *err)
 {
-	if (json_is_object(json_object_get(user, "exec")))
-		return error_set(err, -EINVAL, "exec plugins (\"%.100s\") are not supported yet; use a client certificate or a token (kubectl create token ...)",
-				 text_of(json_object_get(user, "exec"), "command") ? text_of(json_object_get(user, "exec"), "command") : "?");
 	if (json_is_object(json_object_get(user, "auth-provider")))
 		return error_set(err, -EINVAL, "auth-provider is not supported (Kubernetes removed it in 1.26); use a client certificate or a token");
 	if (text_of(user, "username") || text_of(user, "password"))
 		return error_set(err, -EINVAL, "username and password are not supported (Kubernetes removed them in 1.19); use a client certificate or a token");
 	if (text_of(user, "as"))
 		return error_set(err, -EINVAL, "impersonation (\"as\") is not supported; use credentials of that user");
+	return 0;
+}
+
+/* A plugin is asked only where nothing was given outright, as in kubectl. */
+static int take_exec(struct credentials *c, const json_t *user, const json_t *cluster, const char *path, struct error *err)
+{
+	const json_t *exec = json_object_get(user, "exec");
+	if (!exec || json_is_null(exec) || is_set(&c->token) || is_set(&c->certificate))
+		return 0;
+	int rc = exec_config_decode(&c->exec, exec, cluster, err);
+	if (rc < 0)
+		return rc;
+	if (strchr(c->exec->command, '/')) {
+		char *command = beside(path, c->exec->command);
+		free(c->exec->command);
+		c->exec->command = command;
+	}
+	c->state = CREDENTIALS_AWAITED;
 	return 0;
 }
 
@@ -134,6 +149,8 @@ static int decode_context(struct credentials *c, const json_t *config, const cha
 		return rc;
 	}
 	rc = user ? take_user(c, user, path, err) : 0;
+	if (rc == 0 && user)
+		rc = take_exec(c, user, cluster, path, err);
 	if (rc < 0)
 		error_prefix(err, "user \"%.100s\"", user_name);
 	return rc;

@@ -12,11 +12,12 @@
 struct reading {
 	yaml_document_t doc;
 	int depth, values;
+	bool foreign;   /* below a key "extension" */
 };
 
 static json_t *value_of(struct reading *r, int index);
 
-static json_t *scalar(const yaml_node_t *node)
+static json_t *scalar(const struct reading *r, const yaml_node_t *node)
 {
 	const char *text = (const char *)node->data.scalar.value;
 	if (node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE) {
@@ -26,6 +27,10 @@ static json_t *scalar(const yaml_node_t *node)
 			return json_false();
 		if (!*text || strcmp(text, "null") == 0 || strcmp(text, "~") == 0)
 			return json_null();
+		json_t *number = r->foreign ? json_loadb(text, node->data.scalar.length, JSON_DECODE_ANY, NULL) : NULL;
+		if (json_is_number(number))
+			return number;
+		json_decref(number);
 	}
 	return json_stringn(text, node->data.scalar.length);
 }
@@ -48,7 +53,10 @@ static json_t *mapping(struct reading *r, const yaml_node_t *node)
 	json_t *map = json_object();
 	for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
 		const yaml_node_t *key = yaml_document_get_node(&r->doc, p->key);
-		json_t *value = key && key->type == YAML_SCALAR_NODE ? value_of(r, p->value) : NULL;
+		bool named = key && key->type == YAML_SCALAR_NODE, outer = r->foreign;
+		r->foreign |= named && strcmp((const char *)key->data.scalar.value, "extension") == 0;
+		json_t *value = named ? value_of(r, p->value) : NULL;
+		r->foreign = outer;
 		if (!value || json_object_set_new(map, (const char *)key->data.scalar.value, value) < 0) {
 			json_decref(map);
 			return NULL;
@@ -66,7 +74,7 @@ static json_t *value_of(struct reading *r, int index)
 		return NULL;
 	r->depth++;
 	if (node->type == YAML_SCALAR_NODE)
-		value = scalar(node);
+		value = scalar(r, node);
 	else if (node->type == YAML_SEQUENCE_NODE)
 		value = sequence(r, node);
 	else if (node->type == YAML_MAPPING_NODE)

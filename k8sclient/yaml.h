@@ -1,5 +1,6 @@
 /* The only file that knows libyaml: one YAML (or JSON) document as a jansson value. Scalars become strings, except plain
- * true, false and null; that is all a kubeconfig needs. */
+ * true, false and null, which is all a kubeconfig needs itself; and below a key "extension", where others keep data of theirs,
+ * plain numbers as JSON writes them. */
 #ifndef K8SCLIENT_YAML_H
 #define K8SCLIENT_YAML_H
 

@@ -172,10 +172,10 @@ static void on_namespace(void *data, const struct api_result *result)
 	} else if (api_succeeded(result) || result->status == 403) {   /* 403: the watches will tell */
 		start_roles(d);
 	} else {
-		/* Not a matter of configuration: a node may start before its API server does. */
-		if (!d->said_waiting)
+		/* Not a matter of configuration: a node may start before its API server does. An exec plugin speaks for itself. */
+		if (!d->said_waiting && result->error != -ENOKEY)
 			log_warn("apiWaiting", NO_KV, "%s; trying again", result->message);
-		d->said_waiting = true;
+		d->said_waiting |= result->error != -ENOKEY;
 		deadline_set(&d->retry, clock_now() + START_RETRY);
 	}
 }

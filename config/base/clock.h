@@ -14,7 +14,7 @@ int64_t clock_now(void);   /* microseconds since boot */
 #define CLOCK_TEXT 32
 /* Wall time for people and API objects: RFC 3339, UTC, exactly six fraction digits (metav1.MicroTime). */
 const char *clock_wall_text(char text[CLOCK_TEXT]);
-int64_t clock_wall_ns(void);   /* for unique names only */
+int64_t clock_wall_ns(void);   /* for unique names, and for expiry times that others set */
 
 /* Uniform in [0, 1): for jitter, not for secrets. */
 double clock_random(void);

@@ -40,3 +40,12 @@ char *base64_decode(const char *text, size_t *lengthp)
 	out[*lengthp] = '\0';
 	return out;
 }
+
+char *base64_encode(const void *bytes, size_t n)
+{
+	if (n > INT_MAX / 2)
+		mem_exhausted();
+	char *out = mem_zalloc((n + 2) / 3 * 4 + 1);
+	EVP_EncodeBlock((unsigned char *)out, bytes, (int)n);
+	return out;
+}

@@ -12,5 +12,6 @@ void sha256(const void *bytes, size_t n, uint8_t digest[SHA256_SIZE]);
 /* Standard base64; white space anywhere is ignored (YAML folds long lines). Returns a NUL-terminated buffer to free()
  * and its length, or NULL when text is not base64. */
 char *base64_decode(const char *text, size_t *lengthp);
+char *base64_encode(const void *bytes, size_t n);   /* one line; to free() */
 
 #endif

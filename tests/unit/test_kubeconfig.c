@@ -2,7 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "k8sclient/credentials.h"
+#include "k8sclient/exec_credential.h"
 #include "tests/unit/unit.h"
 
 /* "pem" in base64 is cGVt. */
@@ -140,8 +140,10 @@ static void refuses_to_be_unsafe_or_vague(void **state)
 	} BAD[] = {
 		{ONE(SERVER ", insecure-skip-tls-verify: true", "token: t"), "cluster \"k\": insecure-skip-tls-verify is refused: TLS is always verified; give certificate-authority"},
 		{ONE(SERVER ", insecure-skip-tls-verify: 'true'", "token: t"), "insecure-skip-tls-verify is refused"},
-		{ONE(SERVER, "exec: {command: aws, apiVersion: client.authentication.k8s.io/v1}"), "user \"u\": exec plugins (\"aws\") are not supported yet; use a client certificate"},
-		{ONE(SERVER, "exec: {}"), "exec plugins (\"?\")"},
+		{ONE(SERVER, "exec: {command: aws, apiVersion: client.authentication.k8s.io/v1alpha1}"), "user \"u\": exec plugin \"aws\": apiVersion client.authentication.k8s.io/v1alpha1 is no longer used"},
+		{ONE(SERVER, "exec: {}"), "user \"u\": exec has no command"},
+		{ONE(SERVER, "exec: {command: aws, apiVersion: client.authentication.k8s.io/v1}, auth-provider: {name: oidc}"), "auth-provider is not supported"},
+		{ONE(SERVER ", insecure-skip-tls-verify: true", "exec: {command: aws, apiVersion: client.authentication.k8s.io/v1}"), "insecure-skip-tls-verify is refused"},
 		{ONE(SERVER, "auth-provider: {name: gcp}"), "auth-provider is not supported"},
 		{ONE(SERVER, "username: a, password: b"), "username and password are not supported"},
 		{ONE(SERVER, "password: b"), "username and password are not supported"},
@@ -168,6 +170,54 @@ static void refuses_to_be_unsafe_or_vague(void **state)
 		unit_contains(err.text, BAD[i].says);
 		assert_int_equal(strncmp(err.text, "kubeconfig /etc/k/config: ", 26), 0);
 		assert_null(strchr(err.text, '\n'));
+		credentials_free(&c);
+	}
+}
+
+static void exec_plugins(void **state)
+{
+	static const struct {
+		const char *command, *resolved;
+	} ROWS[] = {{"aws", "aws"}, {"bin/aws", "/etc/k/bin/aws"}, {"../aws", "/etc/k/../aws"}, {"/bin/aws", "/bin/aws"}};
+	struct credentials c;
+	struct error err;
+	(void)state;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		char *text = mem_printf(ONE(SERVER, "exec: {command: %s, apiVersion: client.authentication.k8s.io/v1beta1, args: [eks, 1], env: [{name: A, value: 1}], "
+						    "provideClusterInfo: true}, token: ''"), ROWS[i].command);
+		if (decode(&c, text, NULL, &err) < 0)
+			fail_msg("%s", err.text);
+		assert_non_null(c.exec);
+		assert_string_equal(c.exec->command, ROWS[i].resolved);
+		assert_string_equal(c.exec->arguments[1], "1");
+		assert_string_equal(c.exec->environment[0], "A=1");
+		assert_true(c.exec->give_cluster);
+		assert_int_equal(c.state, CREDENTIALS_AWAITED);
+		credentials_free(&c);
+		free(text);
+	}
+	/* Numbers stay numbers in what is handed on to it, and only there. */
+	static const char TYPED[] = ONE(SERVER ", extensions: [{name: client.authentication.k8s.io/exec, extension: {n: 5, f: -1.5e3, s: '5', o: 010, t: [true, null, x]}}]",
+					"exec: {command: x, apiVersion: client.authentication.k8s.io/v1, provideClusterInfo: true, args: [5]}");
+	if (decode(&c, TYPED, NULL, &err) < 0)
+		fail_msg("%s", err.text);
+	json_t *want = unit_json("{'n': 5, 'f': -1500.0, 's': '5', 'o': '010', 't': [true, null, 'x']}");
+	assert_true(json_equal(c.exec->cluster_config, want));
+	assert_string_equal(c.exec->arguments[0], "5");
+	json_decref(want);
+	credentials_free(&c);
+	/* What is given outright needs no plugin, not even one that could work. */
+	static const char *const EXPLICIT[] = {
+		ONE(SERVER, "exec: {command: aws, apiVersion: client.authentication.k8s.io/v1}, token: t"),
+		ONE(SERVER, "exec: {command: aws, apiVersion: client.authentication.k8s.io/v1alpha1}, tokenFile: t"),
+		ONE(SERVER, "exec: {}, client-certificate-data: cGVt, client-key-data: cGVt"),
+		ONE(SERVER, "exec: null"),
+	};
+	for (size_t i = 0; i < COUNT(EXPLICIT); i++) {
+		if (decode(&c, EXPLICIT[i], NULL, &err) < 0)
+			fail_msg("%s", err.text);
+		assert_null(c.exec);
+		assert_int_equal(c.state, CREDENTIALS_READY);
 		credentials_free(&c);
 	}
 }
@@ -312,6 +362,7 @@ static void loads_or_says_why(void **state)
 		{ONE("server: 'http://1.2.3.4'", "token: t"), NULL, -EINVAL, "credentials are never sent without TLS"},
 		{ONE(SERVER, "token: t"), "http://5.6.7.8", -EINVAL, "credentials are never sent without TLS"},
 		{ONE("server: 'http://1.2.3.4'", "client-certificate-data: cGVt, client-key-data: cGVt"), NULL, -EINVAL, "never sent without TLS"},
+		{ONE("server: 'http://1.2.3.4'", "exec: {command: x, apiVersion: client.authentication.k8s.io/v1}"), NULL, -EINVAL, "never sent without TLS"},
 		{ONE(SERVER, "token: 'a b'"), NULL, -EINVAL, "token: the token holds blanks"},
 		{ONE(SERVER, "token: \"a\\nX-Header: b\""), NULL, -EINVAL, "token: the token holds blanks"},
 		{ONE(SERVER, "tokenFile: nowhere"), NULL, -ENOENT, "/nowhere: No such file"},
@@ -380,7 +431,7 @@ static void finds_the_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole_file), cmocka_unit_test(takes_json), cmocka_unit_test(refuses_to_be_unsafe_or_vague),
+		cmocka_unit_test(whole_file), cmocka_unit_test(takes_json), cmocka_unit_test(refuses_to_be_unsafe_or_vague), cmocka_unit_test(exec_plugins),
 		cmocka_unit_test(refuses_what_names_nothing), cmocka_unit_test(refuses_broken_text),
 		cmocka_unit_test_setup_teardown(files_are_read_again, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(loads_or_says_why, make_folder, remove_folder),

@@ -1,0 +1,327 @@
+"""Exec plugins of kubeconfigs, on the real API server: l2lb and its client with credentials that a program gives."""
+
+import base64
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from contract import Probe, Real, Room, ask
+from home import binary_is_sanitized
+from lab import l2lb
+from lab.kube import wait
+from test_contract import VALGRIND, new_token, one_line, revoke_token
+
+V1 = "client.authentication.k8s.io/v1"
+HINT = "Install it:\n\n  apt install plugin"
+
+
+class Plugin:
+    """A plugin whose behaviour (a shell script) can be changed between runs; it notes each run and what it was told."""
+
+    def __init__(self, folder, name="plugin"):
+        self.folder, self.name = Path(folder), name
+        self.folder.mkdir(exist_ok=True)
+        self.path = self.folder / name
+        self._runs = self.folder / "runs"
+        self.path.write_text('#!/bin/sh\nhere=$(dirname "$0")\necho "$$ $MARK $KUBERNETES_EXEC_INFO" >> "$here/runs"\n'
+                             'run=$(wc -l < "$here/runs")\n. "$here/behaviour"\n')
+        self.path.chmod(0o755)
+        self.behave("exit 1")
+
+    def behave(self, script):
+        fresh = self.folder / "behaviour.new"
+        fresh.write_text(script + "\n")
+        fresh.replace(self.folder / "behaviour")
+
+    @staticmethod
+    def giving(lives=None, version=V1, **status):
+        """The script that answers so; lives: seconds from the run on."""
+        if lives is not None:
+            status["expirationTimestamp"] = f"$(date -u -d '+{lives} seconds' +%Y-%m-%dT%H:%M:%SZ)"
+        answer = json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": status})
+        return f"cat <<EOF\n{answer}\nEOF"
+
+    def runs(self):
+        return self._runs.read_text().splitlines() if self._runs.exists() else []
+
+    def told(self):
+        """(MARK, KUBERNETES_EXEC_INFO) of the last run."""
+        _, mark, info = self.runs()[-1].split(" ", 2)
+        return mark, json.loads(info)
+
+    def pid(self):
+        return int(self.runs()[-1].split()[0])
+
+
+def exec_of(command, **more):
+    return {"apiVersion": V1, "command": str(command), "interactiveMode": "IfAvailable", "installHint": HINT,
+            "env": [{"name": "MARK", "value": "marked"}], "args": None, "provideClusterInfo": False, **more}
+
+
+def certificate_of(room, user):
+    certificate, key = room.server.ca.client(user, ["system:masters"])
+    return {"clientCertificateData": certificate.read_text(), "clientKeyData": key.read_text()}
+
+
+@pytest.fixture
+def room(cluster):
+    made = Room(Real(cluster))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def plugin(room):
+    return Plugin(room.server.folder / f"plugins-{room.namespace}")
+
+
+@pytest.fixture
+def config(room, plugin):
+    """A kubeconfig that names the plugin by a path relative to itself."""
+    return room.server.kubeconfig(port=room.link.port, exec=exec_of(f"{plugin.folder.name}/plugin"))
+
+
+# ---- what works ----
+
+def test_token(room, plugin):
+    room.make("a")
+    token, user = new_token(room, room.namespace)
+    plugin.behave(plugin.giving(token=token))
+    config = room.server.kubeconfig(port=room.link.port, exec=exec_of(f"{plugin.folder.name}/plugin", provideClusterInfo=True))
+    probe = room.watch(kubeconfig=config)
+    assert probe.keys("object") == ["a"]
+    room.make("b")
+    probe.until("object", key=f"{room.namespace}/b")
+    assert room.server.requests(user)
+    mark, info = plugin.told()
+    assert mark == "marked" and (info["apiVersion"], info["kind"], info["spec"]["interactive"]) == (V1, "ExecCredential", False)
+    assert info["spec"]["cluster"]["server"] == f"https://127.0.0.1:{room.link.port}"
+    assert base64.b64decode(info["spec"]["cluster"]["certificate-authority-data"]) == room.server.ca.cert.read_bytes()
+    room.link.cut()
+    room.make("c")
+    probe.until("object", key=f"{room.namespace}/c")
+    assert len(plugin.runs()) == 1   # kept
+    probe.end()
+
+
+def test_certificate(room, plugin):
+    user = room.server.new_user()
+    plugin.behave(plugin.giving(version="client.authentication.k8s.io/v1beta1", **certificate_of(room, user)))
+    config = room.server.kubeconfig(port=room.link.port, exec=exec_of(plugin.path, apiVersion="client.authentication.k8s.io/v1beta1"))
+    answer = ask(config, "GET", room.path)
+    assert answer["status"] == 200 and room.server.requests(user)
+    assert len(plugin.runs()) == 1
+
+
+def test_slow_plugin(room, plugin, config):
+    """Requests wait for it, within their own time."""
+    user = room.server.new_user()
+    plugin.behave("sleep 1.5\n" + plugin.giving(**certificate_of(room, user)))
+    probe = room.watch(kubeconfig=config)
+    assert not [line for line in probe.lines if line["event"] == "trouble"]
+    probe.end()
+
+
+def test_new_one_before_the_old_one_ends(room, plugin, config):
+    """A credential that lives for 4 s is replaced after about 2 s, behind the back of all requests."""
+    first, second = room.server.new_user(), room.server.new_user()
+    answers = [plugin.giving(lives=4, **certificate_of(room, user)) for user in (first, second)]
+    plugin.behave(f"if [ $run = 1 ]; then\n{answers[0]}\nelse\n{answers[1]}\nfi")
+    started = time.monotonic()
+    probe = room.watch(kubeconfig=config)
+    wait(lambda: len(plugin.runs()) >= 2, 4, "the second run")
+    assert time.monotonic() - started > 1
+    room.link.cut(reset=False)   # a watch goes on with what it began with
+    wait(lambda: room.server.requests(second), 5, "a request as the second user")
+    room.make("a")
+    probe.until("object", key=f"{room.namespace}/a")
+    count, since = len(plugin.runs()), time.monotonic()
+    time.sleep(3)
+    assert len(plugin.runs()) - count <= (time.monotonic() - since) / 1.4 + 1
+    assert all(code < 400 for _, _, code, _ in room.server.requests(first) + room.server.requests(second) if code)
+    assert "401" not in probe.log.read_text()
+    probe.end()
+
+
+def test_run_again_after_401(room, plugin, config):
+    room.make("a")
+    user = room.server.new_user()
+    good = plugin.giving(**certificate_of(room, user))
+    plugin.behave(f"if [ $run = 1 ]; then\n{plugin.giving(token='nonsense')}\nelse\n{good}\nfi")
+    probe = room.watch(kubeconfig=config)
+    assert probe.keys("object") == ["a"]
+    troubles = [line["why"] for line in probe.lines if line["event"] == "trouble" and line["why"]]
+    assert len(troubles) == 1 and "401 Unauthorized" in troubles[0]
+    assert len(plugin.runs()) == 2
+    probe.end()
+
+
+def test_401_again_and_again(room, plugin, config):
+    """No storm of runs, however often it is refused."""
+    plugin.behave(plugin.giving(token="nonsense"))
+    probe = room.watch(kubeconfig=config, synced=False, retry_first=1, retry_max=1, denied=50)
+    one_line(probe, probe.until("trouble", why="401")["why"])
+    time.sleep(5)
+    assert 2 <= len(plugin.runs()) <= 5
+    plugin.behave(plugin.giving(**certificate_of(room, room.server.new_user())))
+    probe.until("synced", timeout=20)
+    probe.end()
+
+
+def test_request_fails_with_its_words(plugin, config, room):
+    plugin.behave("echo 'please log in' >&2; exit 7")
+    answer = ask(config, "GET", room.path)
+    assert (answer["status"], answer["error"]) == (0, -126)   # ENOKEY
+    assert answer["message"] == f'GET {room.path}: exec plugin "{plugin.path}": it failed with exit code 7; what it said is on stderr'
+
+
+def test_request_does_not_wait_for_ever(plugin, config, room):
+    plugin.behave("sleep 1000")
+    answer = ask(config, "GET", room.path, timeout=20)
+    assert (answer["status"], answer["error"]) == (0, -110)   # ETIMEDOUT
+    assert answer["message"] == f"GET {room.path}: no credentials yet: the exec plugin is still running"
+
+
+@pytest.mark.skipif(binary_is_sanitized(), reason="valgrind cannot run a binary built with ASan")
+def test_valgrind(room, plugin, config):
+    good = plugin.giving(lives=3, **certificate_of(room, room.server.new_user()))
+    plugin.behave(f"case $run in 1) exit 1;; 2) echo garbage;; 3)\n{plugin.giving(token='nonsense')}\n;; 4) yes;; *)\n{good}\n;; esac")
+    probe = Probe(config, "watch", room.path, under=VALGRIND)
+    room.probes.append(probe)
+    probe.until("synced", timeout=60)
+    count = len(plugin.runs())
+    wait(lambda: len(plugin.runs()) > count + 1, 20, "more runs")
+    plugin.behave("sleep 1000")
+    count = len(plugin.runs())
+    wait(lambda: len(plugin.runs()) > count, 20, "a run that hangs")
+    probe.end()
+    assert "==" not in probe.log.read_text()
+
+
+# ---- the daemon ----
+
+def daemon(room, tmp_path, config, **env):
+    environment = {"ASAN_OPTIONS": "detect_leaks=0", **env}
+    return l2lb.start(None, None, ["run", "--role", "controller", "--kubeconfig", config, "--namespace", room.namespace,
+                                   "--pool", "192.0.2.1-192.0.2.9"], environment, tmp_path / "log")
+
+
+def lines_of(running):
+    return [line for line in running.text().splitlines() if line.strip()]
+
+
+def ends_well(running):
+    started = time.monotonic()
+    assert running.stop(5) == 0, running.text()
+    assert time.monotonic() - started < 3
+    assert not any(word in running.text() for word in ("Sanitizer", "runtime error", "handlesOpen"))
+
+
+def test_missing(room, plugin, tmp_path):
+    """Said in one line with the hint; found in PATH once it is there."""
+    name = f"l2lb-test-{room.namespace}"
+    config = room.server.kubeconfig(port=room.link.port, exec=exec_of(name))
+    running = daemon(room, tmp_path, config, PATH=f"{plugin.folder}:{os.environ['PATH']}")
+    line = running.wait_log(event="execPluginFailed")
+    assert line["level"] == "warn"
+    assert line["msg"] == f'exec plugin "{name}": there is no such program in PATH; Install it: apt install plugin; trying again'
+    time.sleep(5)
+    assert len(lines_of(running)) == 1, running.text()
+    plugin.behave(plugin.giving(**certificate_of(room, room.server.new_user())))
+    plugin.path.rename(plugin.folder / name)
+    running.wait_log(event="leading", timeout=30)
+    assert [entry["event"] for entry in running.logs()][1:3] == ["execPluginRestored", "starting"]
+    ends_well(running)
+
+
+@pytest.mark.parametrize("script, why", [
+    ("echo garbage", "its output is not JSON (line 1, column 7)"),
+    ("head -c 10000000 /dev/zero | tr '\\0' x", "it wrote more than 1 MiB and was killed"),
+    ("exit 0", "it printed nothing"),
+    (Plugin.giving(token=""), "neither a token nor a client certificate is in it"),
+    (Plugin.giving(token="t", version="client.authentication.k8s.io/v1beta1"),
+     f'it answers in apiVersion "client.authentication.k8s.io/v1beta1", asked for was {V1}; write in the kubeconfig what the plugin knows'),
+], ids=["garbage", "10 MB", "nothing", "empty token", "another version"])
+def test_bad_output(room, plugin, config, tmp_path, script, why):
+    plugin.behave(script)
+    running = daemon(room, tmp_path, config)
+    line = running.wait_log(event="execPluginFailed")
+    assert line["msg"] == f'exec plugin "{plugin.path}": {why}; trying again'
+    wait(lambda: len(plugin.runs()) >= 2, 10, "another try")
+    assert len(lines_of(running)) == 1, running.text()
+    plugin.behave(plugin.giving(**certificate_of(room, room.server.new_user())))
+    running.wait_log(event="leading", timeout=20)
+    ends_well(running)
+
+
+def test_hangs(room, plugin, config, tmp_path):
+    """SIGTERM ends both at once, also what the plugin had started."""
+    plugin.behave("sleep 1000 &\necho $! > \"$here/child\"\nwait")
+    running = daemon(room, tmp_path, config)
+    child = int(wait((plugin.folder / "child").read_text, 5, "the plugin"))
+    time.sleep(1)
+    assert lines_of(running) == []
+    ends_well(running)
+    assert len(lines_of(running)) == 1 and len(plugin.runs()) == 1
+    wait(lambda: not alive(child) and not alive(plugin.pid()), 3, "the plugin's end")
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_fails_while_all_is_well(room, plugin, config, tmp_path):
+    """The old credential stays in use: nobody else notices."""
+    user = room.server.new_user()
+    plugin.behave(f"[ $run = 1 ] || exit 5\n{plugin.giving(lives=4, **certificate_of(room, user))}")
+    running = daemon(room, tmp_path, config)
+    running.wait_log(event="leading")
+    line = running.wait_log(event="execPluginFailed")
+    assert line["msg"].endswith("it failed with exit code 5; what it said is on stderr; the old credential stays in use, trying again")
+    time.sleep(6)   # beyond its end: the server decides, not our clock
+    assert len([line for line in running.logs() if line["level"] != "info"]) == 1, running.text()
+    plugin.behave(plugin.giving(**certificate_of(room, user)))
+    running.wait_log(event="execPluginRestored", timeout=20)
+    ends_well(running)
+
+
+def test_token_revoked_under_way(room, plugin, config, tmp_path):
+    """The leader's next renewal meets a 401: the plugin is asked again and it goes on leading. Then the plugin hangs, and
+    SIGTERM is not held up by the Lease that cannot be released."""
+    tokens = [new_token(room, f"{room.namespace}-{number}")[0] for number in range(2)]
+    plugin.behave(plugin.giving(token=tokens[0]))
+    running = daemon(room, tmp_path, config)
+    running.wait_log(event="leading")
+    plugin.behave(plugin.giving(token=tokens[1]))
+    revoke_token(room, f"{room.namespace}-0")
+    wait(lambda: len(plugin.runs()) == 2, 20, "the second run")   # the real server believes the old one for 10 s more
+    time.sleep(3)
+    assert len(plugin.runs()) == 2
+    assert "leadershipLost" not in running.text()
+    plugin.behave("sleep 1000")
+    revoke_token(room, f"{room.namespace}-1")
+    wait(lambda: len(plugin.runs()) == 3, 20, "the third run")
+    ends_well(running)
+    assert not alive(plugin.pid())
+
+
+# ---- what is refused ----
+
+@pytest.mark.parametrize("fields, part", [
+    ({"command": ""}, "has no command; name the program"),
+    ({"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "removed it in 1.24"),
+    ({"apiVersion": "v9"}, "is not known; write"),
+    ({"interactiveMode": "Always"}, "wants a terminal"),
+])
+def test_refused(room, tmp_path, fields, part):
+    config = room.server.kubeconfig(exec={**exec_of("x"), **fields})
+    running = daemon(room, tmp_path, config)
+    assert running.process.wait(10) == 2
+    lines = lines_of(running)
+    assert len(lines) == 1 and part in lines[0] and lines[0].startswith(f"l2lb: --kubeconfig: kubeconfig {config}: user \"u\": exec"), lines
