@@ -114,6 +114,22 @@ static int parse_ignore_exclude(struct options *o, const char *value, struct err
 	return parse_bool(&o->ignore_exclude_label, value, err);
 }
 
+static int parse_once(struct options *o, const char *value, struct error *err)
+{
+	return parse_bool(&o->once, value, err);
+}
+
+static int parse_dry_run(struct options *o, const char *value, struct error *err)
+{
+	return parse_bool(&o->dry_run, value, err);
+}
+
+static int parse_output(struct options *o, const char *value, struct error *err)
+{
+	o->json = strcmp(value, "json") == 0;
+	return o->json || strcmp(value, "table") == 0 ? 0 : error_set(err, -EINVAL, "\"%.50s\" is not a form (table, json)", value);
+}
+
 static int parse_help(struct options *o, const char *value, struct error *err)
 {
 	return parse_bool(&o->help, value, err);
@@ -173,6 +189,9 @@ static const struct flag FLAGS[] = {
 	{"ignore-exclude-lb", NULL, parse_ignore_exclude, {NULL}, "use nodes labelled node.kubernetes.io/exclude-from-external-load-balancers too"},
 	{"api-stall-timeout", "TIME", parse_api_stall, {NULL}, "open a watch anew after so long without a byte (default 150s)"},
 	{"api-retry-max", "TIME", parse_api_retry_max, {NULL}, "longest wait between tries to reach the API server (default 10s)"},
+	{"once", NULL, parse_once, {NULL}, "controller: allocate what is pending, print a report and end (status 1: some Service got no address)"},
+	{"dry-run", NULL, parse_dry_run, {NULL}, "controller: say what would be allocated and write nothing (with --once: print it and end)"},
+	{"output", "table|json", parse_output, {NULL}, "form of that report (also -o; default table)"},
 	{"help", NULL, parse_help, {NULL}, "print this text"},
 };
 #define N_FLAGS (sizeof(FLAGS) / sizeof(FLAGS[0]))
@@ -219,8 +238,18 @@ static bool is_one_of(const char *const *names, size_t n, const char *name, size
 	return false;
 }
 
+/* -h and -o are short for flags; all others have one name. */
+static void expand_short(const char **namep, size_t *lengthp)
+{
+	if (*lengthp != 1 || (**namep != 'h' && **namep != 'o'))
+		return;
+	*namep = **namep == 'h' ? "help" : "output";
+	*lengthp = strlen(*namep);
+}
+
 static const struct flag *find_flag(const char *name, size_t length, size_t *indexp)
 {
+	expand_short(&name, &length);
 	for (size_t i = 0; i < N_FLAGS; i++)
 		if (strlen(FLAGS[i].name) == length && strncmp(FLAGS[i].name, name, length) == 0) {
 			*indexp = i;
@@ -239,7 +268,7 @@ static int take_flag(struct options *o, int argc, char *const *argv, int at, boo
 		return error_set(err, -EINVAL, "\"%.100s\": unexpected argument; see l2lb run --help", argument);
 	const char *value = name[length] == '=' ? name + length + 1 : NULL;
 	const char *next = at + 1 < argc && argv[at + 1][0] != '-' ? argv[at + 1] : NULL;
-	const struct flag *flag = find_flag(length == 1 && name[0] == 'h' ? "help" : name, length == 1 && name[0] == 'h' ? 4 : length, &index);
+	const struct flag *flag = find_flag(name, length, &index);
 	if (!flag && is_one_of(IGNORED_FLAGS, COUNT(IGNORED_FLAGS), name, length)) {
 		char *text = mem_printf("--%.*s", (int)length, name);
 		note_ignored(o, text);
@@ -307,6 +336,8 @@ int options_parse(struct options *o, int argc, char *const *argv, options_env en
 		return rc;
 	if (!o->controller && !o->speaker)
 		return error_set(err, -EINVAL, "--role: required (speaker, controller or all)");
+	if ((o->once || o->dry_run) && o->speaker)
+		return error_set(err, -EINVAL, "--%s: only for --role controller", o->once ? "once" : "dry-run");
 	if (o->speaker && !o->node_name)
 		return error_set(err, -EINVAL, "--node-name: required for a speaker (or NODE_NAME); it is the name in `kubectl get nodes`");
 	return 0;
@@ -342,5 +373,6 @@ void options_usage(struct buffer *out)
 		free(left);
 	}
 	buffer_text(out, "\nMetalLB's other flags and METALLB_* variables are accepted; those without meaning here are logged once.\n"
-			 "Exit status: 0 ended by SIGTERM or SIGINT; 2 usage or configuration; 3 API server not reachable or not allowed.\n");
+			 "Exit status: 0 done, or ended by SIGTERM or SIGINT; 1 (--once) some Service could not get an address;\n"
+			 "2 usage or configuration; 3 API server not reachable or not allowed.\n");
 }

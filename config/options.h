@@ -28,6 +28,9 @@ struct options {
 	int64_t api_retry_max;        /* longest wait between tries */
 	char **ignored;               /* MetalLB flags and variables without meaning here, to be said once */
 	size_t n_ignored;
+	bool once;                    /* allocate what is pending, then end */
+	bool dry_run;                 /* say what would be done, write nothing */
+	bool json;                    /* the report of --once and --dry-run as JSON, else as a table */
 	bool help;
 };
 

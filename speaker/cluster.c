@@ -332,7 +332,7 @@ void cluster_init(struct cluster **clusterp, uv_loop_t *loop, struct turn *turn,
 	/* The leader's renewals concern candidates only. */
 	add_in_namespace(c, loop, LEASES, "leases", "coordination.k8s.io/v1",
 			 o->controller ? "labelSelector=l2lb.io%2Fclass" : "labelSelector=l2lb.io%2Fclass%2Cl2lb.io%2Frecord%21%3Dleader");
-	if (o->controller)
+	if (o->controller && o->n_pools == 0)   /* pools from flags admit all of them */
 		add(c, loop, NAMESPACES, "namespaces", "/api/v1/namespaces", NULL);
 	if (o->speaker) {
 		add(c, loop, NODES, "nodes", "/api/v1/nodes", NULL);
