@@ -5,7 +5,7 @@ PYTHON   ?= /usr/bin/python3
 PREFIX   ?= /usr/local
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
 BUILD    := build$(if $(SAN),-san)
-LIBS     := libuv libcurl jansson libpcap yaml-0.1 libcrypto
+LIBS     := libuv libcurl jansson libpcap yaml-0.1 libcrypto libmicrohttpd
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wwrite-strings
 comma    := ,
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -52,7 +52,7 @@ $(BUILD)/version: FORCE
 	@mkdir -p $(@D)
 	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
 FORCE:
-$(BUILD)/speaker/main.o $(BUILD)/speaker/command_run.o: $(BUILD)/version
+$(BUILD)/speaker/main.o $(BUILD)/speaker/command_run.o $(BUILD)/speaker/monitoring.o: $(BUILD)/version
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

@@ -42,11 +42,13 @@ static void announce(struct segment *s, const struct announcement *a)
 		frame = arp_announcement(a->address, &s->info.mac);
 		transmit(s, &frame);
 		s->counters.gratuitous++;
+		tally_at(s->config.tally, a->address)->gratuitous++;
 	}
 	if (a->forms & ANNOUNCE_REPLY) {
 		frame = arp_gratuitous_reply(a->address, &s->info.mac);
 		transmit(s, &frame);
 		s->counters.gratuitous++;
+		tally_at(s->config.tally, a->address)->gratuitous++;
 	}
 }
 
@@ -124,6 +126,9 @@ static void receive(struct segment *s, const struct link_frame *raw, int64_t now
 	}
 	s->counters.requests++;
 	s->counters.answers++;
+	struct tally_entry *counted = tally_at(s->config.tally, frame.tpa);
+	counted->requests++;
+	counted->answers++;
 	transmit(s, &reply);
 }
 

@@ -8,6 +8,7 @@
 #include "arp/filter.h"
 #include "arp/link_table.h"
 #include "arp/liveness.h"
+#include "arp/tally.h"
 #include "config/base/error.h"
 
 struct segment;
@@ -16,6 +17,7 @@ struct segment_config {
 	const char *node;               /* our node's name */
 	int64_t liveness_interval;      /* microseconds */
 	int64_t gratuitous_interval;    /* 0: no refresh */
+	struct tally *tally;            /* counts by address; outlives the segment; NULL: nobody wants to know */
 	/* All run from the loop; they may call any verb but segment_close. */
 	void (*on_state)(void *data, struct segment *s, const char *peer, enum liveness_state state);
 	void (*on_heard_again)(void *data, struct segment *s, const char *peer);

@@ -1,6 +1,7 @@
 #include "config/options.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,6 +172,50 @@ static int parse_api_retry_max(struct options *o, const char *value, struct erro
 	return parse_duration_within(value, 100 * CLOCK_MS, 600 * CLOCK_S, "100ms to 10m", &o->api_retry_max, err);
 }
 
+static int parse_port_number(const char *value, unsigned *place, struct error *err)
+{
+	size_t digits = strspn(value, "0123456789");
+	unsigned long port = digits > 0 && digits < 7 && !value[digits] ? strtoul(value, NULL, 10) : ULONG_MAX;
+	if (port > 65535)
+		return error_set(err, -EINVAL, "\"%.50s\" is not a port (1 to 65535, or 0 for off)", value);
+	*place = (unsigned)port;
+	return 0;
+}
+
+static int parse_port(struct options *o, const char *value, struct error *err)
+{
+	return parse_port_number(value, &o->port, err);
+}
+
+static int parse_health_probe_port(struct options *o, const char *value, struct error *err)
+{
+	return parse_port_number(value, &o->health_probe_port, err);
+}
+
+/* Empty is MetalLB's default. */
+static int parse_metrics_cert_dir(struct options *o, const char *value, struct error *err)
+{
+	(void)err;
+	mem_replace(&o->metrics_cert_dir, *value ? value : NULL);
+	return 0;
+}
+
+static int parse_metrics_auth(struct options *o, const char *value, struct error *err)
+{
+	return parse_bool(&o->metrics_auth, value, err);
+}
+
+static int parse_tls_min_version(struct options *o, const char *value, struct error *err)
+{
+	if (strcmp(value, "VersionTLS12") == 0)
+		o->tls_min_version = 12;
+	else if (strcmp(value, "VersionTLS13") == 0 || !*value)
+		o->tls_min_version = 13;
+	else
+		return error_set(err, -EINVAL, "\"%.50s\" is not a version served here (VersionTLS12, VersionTLS13)", value);
+	return 0;
+}
+
 static const struct flag FLAGS[] = {
 	{"role", "speaker|controller|all", parse_role, {NULL}, "what this process does (required)"},
 	{"kubeconfig", "FILE", parse_kubeconfig, {NULL}, "how to reach the cluster (else KUBECONFIG, in-cluster, ~/.kube/config)"},
@@ -192,15 +237,21 @@ static const struct flag FLAGS[] = {
 	{"once", NULL, parse_once, {NULL}, "controller: allocate what is pending, print a report and end (status 1: some Service got no address)"},
 	{"dry-run", NULL, parse_dry_run, {NULL}, "controller: say what would be allocated and write nothing (with --once: print it and end)"},
 	{"output", "table|json", parse_output, {NULL}, "form of that report (also -o; default table)"},
+	{"port", "PORT", parse_port, {NULL}, "/metrics by HTTPS (default 9120); 0 is off"},
+	{"health-probe-port", "PORT", parse_health_probe_port, {NULL}, "/healthz and /readyz by HTTP (default 17472); 0 is off;\n"
+	 "                                       a speaker's are for its own node only (127.0.0.1)"},
+	{"metrics-cert-dir", "DIR", parse_metrics_cert_dir, {NULL}, "tls.crt and tls.key for /metrics, read again when they change (else self-signed)"},
+	{"metrics-auth", NULL, parse_metrics_auth, {NULL}, "let only those read /metrics whose token the API server allows to (deploy/metrics-auth.yaml)"},
+	{"tls-min-version", "VERSION", parse_tls_min_version, {NULL}, "of /metrics: VersionTLS12 or VersionTLS13 (default)"},
 	{"help", NULL, parse_help, {NULL}, "print this text"},
 };
 #define N_FLAGS (sizeof(FLAGS) / sizeof(FLAGS[0]))
 
 /* MetalLB's own, accepted so that its manifests start us; what they tune does not exist here. */
 static const char *const IGNORED_FLAGS[] = {
-	"port", "ml-secret-name", "deployment", "webhook-mode", "webhook-secret", "cert-service-name", "cert-dir",
-	"disable-cert-rotation", "webhook-http2", "health-probe-port", "pprof-bind-address", "tls-min-version", "tls-cipher-suites",
-	"tls-curve-preferences", "metrics-cert-dir", "host", "ml-bindaddr", "ml-bindport", "ml-labels", "ml-secret-key-path",
+	"ml-secret-name", "deployment", "webhook-mode", "webhook-secret", "cert-service-name", "cert-dir",
+	"disable-cert-rotation", "webhook-http2", "pprof-bind-address", "tls-cipher-suites",
+	"tls-curve-preferences", "host", "ml-bindaddr", "ml-bindport", "ml-labels", "ml-secret-key-path",
 	"ml-wan-config", "bgp-debounce-timeout", "config", "config-ns", "kubeconfig-in-cluster",
 };
 static const char *const IGNORED_ENV[] = {
@@ -321,7 +372,8 @@ int options_parse(struct options *o, int argc, char *const *argv, options_env en
 {
 	bool given[N_FLAGS] = {false};
 	*o = (struct options){.log_level = LOG_LEVEL_INFO, .liveness_interval = 100 * CLOCK_MS, .gratuitous_interval = 60 * CLOCK_S,
-			      .api_stall = 150 * CLOCK_S, .api_retry_max = 10 * CLOCK_S};
+			      .api_stall = 150 * CLOCK_S, .api_retry_max = 10 * CLOCK_S, .port = 9120, .health_probe_port = 17472,
+			      .tls_min_version = 13};
 	o->lb_class = mem_strdup("");
 	for (int at = 0; at < argc;) {
 		int used = take_flag(o, argc, argv, at, given, err);
@@ -334,6 +386,8 @@ int options_parse(struct options *o, int argc, char *const *argv, options_env en
 	int rc = take_environment(o, env, given, err);
 	if (rc < 0)
 		return rc;
+	if (o->port && o->port == o->health_probe_port)
+		return error_set(err, -EINVAL, "--health-probe-port: %u is --port's; give it another", o->port);
 	if (!o->controller && !o->speaker)
 		return error_set(err, -EINVAL, "--role: required (speaker, controller or all)");
 	if ((o->once || o->dry_run) && o->speaker)
@@ -353,6 +407,7 @@ void options_free(struct options *o)
 	free(o->pod_name);
 	free(o->pod_uid);
 	free(o->lb_class);
+	free(o->metrics_cert_dir);
 	for (size_t i = 0; i < o->n_pools; i++)
 		pool_free(o->pools[i]);
 	free(o->pools);

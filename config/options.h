@@ -26,6 +26,11 @@ struct options {
 	int64_t gratuitous_interval;  /* 0: no refresh */
 	int64_t api_stall;            /* a watch without a byte for so long is opened anew */
 	int64_t api_retry_max;        /* longest wait between tries */
+	unsigned port;                /* of /metrics (HTTPS); 0: off */
+	unsigned health_probe_port;   /* of /healthz and /readyz (HTTP); 0: off */
+	char *metrics_cert_dir;       /* tls.crt and tls.key; NULL: a certificate of our own */
+	bool metrics_auth;            /* ask the API server who may read /metrics */
+	int tls_min_version;          /* 12 or 13 */
 	char **ignored;               /* MetalLB flags and variables without meaning here, to be said once */
 	size_t n_ignored;
 	bool once;                    /* allocate what is pending, then end */

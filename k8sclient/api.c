@@ -36,6 +36,7 @@ struct api {
 	struct http *http;
 	struct api_call *calls;
 	size_t in_flight, pending;
+	uint64_t failures;
 	double tokens;
 	int64_t filled_at;
 	struct deadline wake;
@@ -138,6 +139,8 @@ static void report(struct api_call *call, const struct http_result *http)
 	} else {
 		api_describe(&failure, call->method, call->path, http->status, http->error, http->message, buffer_string(http->body), http->body->len);
 	}
+	if (!api_succeeded(&result) && result.status != 404 && result.status != 409)
+		call->api->failures++;
 	result.reason = failure.reason;
 	result.message = failure.message;
 	void (*on_result)(void *data, const struct api_result *) = call->on_result;
@@ -262,6 +265,11 @@ struct http *api_http(struct api *api)
 size_t api_pending(const struct api *api)
 {
 	return api->pending;
+}
+
+uint64_t api_failures(const struct api *api)
+{
+	return api->failures;
 }
 
 static void on_deadline_closed(void *data)

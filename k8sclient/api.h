@@ -47,6 +47,9 @@ struct http *api_http(struct api *api);
 
 /* Number of calls sent or waiting. */
 size_t api_pending(const struct api *api);
+
+/* How many calls ended without success, other than by 404 and 409, which callers count with. */
+uint64_t api_failures(const struct api *api);
 void api_close(struct api *api);   /* cancels all; before http_close */
 
 /* Turns an HTTP result into words: used by the watcher too. message: "GET /path: <why>; <remedy>". Pure. */

@@ -15,6 +15,7 @@
 #include "speaker/commands.h"
 #include "speaker/controller_role.h"
 #include "speaker/identity.h"
+#include "speaker/monitoring.h"
 #include "speaker/names.h"
 #include "speaker/speaker_role.h"
 
@@ -34,6 +35,7 @@ struct daemon {
 	struct cluster *cluster;
 	struct controller_role *controller;
 	struct speaker_role *speaker;
+	struct monitoring *monitoring;
 	uv_signal_t signals[2];
 	struct deadline retry;     /* of the start */
 	struct deadline finish;    /* close everything, outside of any callback */
@@ -51,6 +53,7 @@ static const char *environment(const char *name)
 static void close_all(void *data)
 {
 	struct daemon *d = data;
+	monitoring_close(d->monitoring);
 	controller_role_close(d->controller);
 	speaker_role_close(d->speaker);
 	if (d->cluster)
@@ -89,6 +92,7 @@ static void on_signal(uv_signal_t *handle, int number)
 		return;
 	}
 	d->stopping = true;
+	monitoring_ending(d->monitoring);
 	log_info("stopping", NO_KV, "%s: handing over and ending", number == SIGTERM ? "SIGTERM" : "SIGINT");
 	if (d->speaker)
 		speaker_role_leave(d->speaker, on_left, d);
@@ -143,8 +147,11 @@ static void start_roles(struct daemon *d)
 			return;
 		}
 		turn_add(&d->turn, speaker_role_step, d->speaker);
+		metrics_on_collect(monitoring_metrics(d->monitoring), speaker_role_collect, d->speaker);
 		speaker_role_start(d->speaker);
 	}
+	monitoring_follow(d->monitoring, d->cluster, d->speaker);
+	turn_add(&d->turn, monitoring_step, d->monitoring);
 	log_info("starting", KV("namespace", d->name_space, "server", d->credentials.server, "credentials", d->credentials.source), "l2lb %s as %s in namespace %s",
 		 L2LB_VERSION, o->controller && o->speaker ? "controller and speaker" : o->controller ? "controller" : "speaker", d->name_space);
 	cluster_start(d->cluster);
@@ -212,6 +219,7 @@ static void set_up(struct daemon *d)
 	}
 	deadline_init(&d->retry, &d->loop, ask_namespace, d);
 	deadline_init(&d->finish, &d->loop, close_all, d);
+	monitoring_init(&d->monitoring, &d->loop, &d->options, d->api);
 }
 
 static void say_ignored(const struct options *o)
@@ -255,6 +263,7 @@ int command_run(int argc, char **argv)
 			choose_namespace(d);
 			set_up(d);
 			say_ignored(&d->options);
+			monitoring_start(d->monitoring);
 			ask_namespace(d);
 			uv_run(&d->loop, UV_RUN_DEFAULT);
 			if (uv_loop_close(&d->loop) != 0)

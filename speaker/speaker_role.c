@@ -41,6 +41,7 @@ struct speaker_role {
 	const char *node;
 	struct events *events;
 	struct segments *segments;
+	struct tally *tally;
 	struct owned_address *addresses;
 	struct deadline timer;
 	struct api_call *node_call;     /* a write of our own record */
@@ -568,6 +569,38 @@ static void on_due(void *data)
 	look_again(data);
 }
 
+/* ---- what monitoring asks ---- */
+
+bool speaker_role_ready(const struct speaker_role *role)
+{
+	return role->ready;
+}
+
+static void collect_tally(void *data, const struct tally_entry *entry)
+{
+	struct metrics *metrics = data;
+	struct address a = address_from_v4(entry->address);
+	char ip[ADDRESS_TEXT];
+	address_format(&a, ip);
+	metrics_set(metrics, METRIC_REQUESTS, KV("ip", ip), (double)entry->requests);
+	metrics_set(metrics, METRIC_RESPONSES, KV("ip", ip), (double)entry->answers);
+	metrics_set(metrics, METRIC_GRATUITOUS, KV("ip", ip), (double)entry->gratuitous);
+}
+
+void speaker_role_collect(void *data, struct metrics *metrics)
+{
+	struct speaker_role *role = data;
+	struct owned_address *o, *tmp;
+	char ip[ADDRESS_TEXT];
+	metrics_clear(metrics, METRIC_ANNOUNCED);
+	HASH_ITER(hh, role->addresses, o, tmp) {
+		const struct record *r = ownership_answers(&o->core) ? model_record(model_of(role), &o->core.address) : NULL;
+		for (size_t i = 0; r && i < r->n_services; i++)
+			metrics_set(metrics, METRIC_ANNOUNCED, KV("service", r->services[i], "protocol", "layer2", "node", role->node, "ip", address_format(&o->core.address, ip)), 1);
+	}
+	tally_each(role->tally, collect_tally, metrics);
+}
+
 int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn *turn, struct cluster *cluster, const struct options *options)
 {
 	struct speaker_role *role = mem_zalloc(sizeof(*role));
@@ -580,8 +613,10 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 	role->node = options->node_name;
 	role->seen_revision = cluster_model(cluster)->revision - 1;
 	role->tick_due = CLOCK_NEVER;
+	role->tally = config.tally = tally_new();
 	int rc = segments_init(&role->segments, loop, &config, on_links, role);
 	if (rc < 0) {
+		tally_free(role->tally);
 		free(role);
 		return rc;
 	}
@@ -612,7 +647,9 @@ void speaker_role_leave(struct speaker_role *role, void (*on_done)(void *data), 
 
 static void on_timer_closed(void *data)
 {
-	free(data);
+	struct speaker_role *role = data;
+	tally_free(role->tally);
+	free(role);
 }
 
 void speaker_role_close(struct speaker_role *role)

@@ -4,6 +4,7 @@
 #define SPEAKER_SPEAKER_ROLE_H
 
 #include "speaker/cluster.h"
+#include "speaker/metrics.h"
 
 struct speaker_role;
 
@@ -11,6 +12,10 @@ struct speaker_role;
 int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn *turn, struct cluster *cluster, const struct options *options);
 void speaker_role_start(struct speaker_role *role);
 void speaker_role_step(void *role);   /* a step of the turn */
+bool speaker_role_ready(const struct speaker_role *role);   /* it takes part: synced, and it answers for what it has */
+
+/* For metrics_on_collect: what it announces, and the frames of each address. */
+void speaker_role_collect(void *role, struct metrics *metrics);
 
 /* Hands every address to a successor; on_done runs when all were heard there, or after 1.8 s. */
 void speaker_role_leave(struct speaker_role *role, void (*on_done)(void *data), void *data);

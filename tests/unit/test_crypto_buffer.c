@@ -1,4 +1,4 @@
-/* SHA-256, base64, growable buffers and JSON strings. */
+/* SHA-256, base64, certificates, growable buffers and JSON strings. */
 #include "config/base/buffer.h"
 #include "config/base/crypto.h"
 #include "tests/unit/unit.h"
@@ -46,6 +46,57 @@ static void decodes_base64(void **state)
 		}
 		free(out);
 	}
+}
+
+static void makes_certificates(void **state)
+{
+	static const char *const NAMES[] = {"worker-1", "", "a name, DNS:evil.example", "x.example.org",
+					    "a-name-that-is-longer-than-the-sixty-four-characters-of-a-common-name.example.org", "gr\xc3\xbc\xc3\x9f"};
+	struct buffer first = BUFFER_INIT;
+	(void)state;
+	for (size_t i = 0; i < COUNT(NAMES); i++) {
+		struct buffer certificate = BUFFER_INIT, key = BUFFER_INIT;
+		struct error err;
+		if (certificate_self_signed(NAMES[i], &certificate, &key, &err) < 0)
+			fail_msg("\"%s\": %s", NAMES[i], err.text);
+		unit_contains(buffer_string(&certificate), "-----BEGIN CERTIFICATE-----");
+		unit_contains(buffer_string(&key), "PRIVATE KEY-----");
+		assert_int_equal(certificate_check(buffer_string(&certificate), buffer_string(&key), &err), 0);
+		if (i == 0) {
+			first = certificate;
+		} else {   /* each has a key of its own */
+			assert_int_equal(certificate_check(buffer_string(&first), buffer_string(&key), &err), -EINVAL);
+			unit_contains(err.text, "key: not the one of the certificate");
+			buffer_free(&certificate);
+		}
+		buffer_free(&key);
+	}
+	buffer_free(&first);
+}
+
+static void refuses_bad_certificates(void **state)
+{
+	struct buffer certificate = BUFFER_INIT, key = BUFFER_INIT;
+	struct error err;
+	(void)state;
+	assert_int_equal(certificate_self_signed("x", &certificate, &key, &err), 0);
+	const char *cert = buffer_string(&certificate), *pem = buffer_string(&key);
+	char *cut = mem_strndup(cert, strlen(cert) / 2);
+	static const char ENCRYPTED[] = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAhN\n-----END ENCRYPTED PRIVATE KEY-----\n";
+	const struct {
+		const char *certificate, *key, *says;
+	} BAD[] = {
+		{"", pem, "certificate:"}, {"hello", pem, "certificate:"}, {cut, pem, "certificate:"}, {pem, pem, "certificate:"},
+		{cert, "", "key:"}, {cert, "hello", "key:"}, {cert, cert, "key:"}, {cert, ENCRYPTED, "key:"},
+	};
+	for (size_t i = 0; i < COUNT(BAD); i++) {
+		if (certificate_check(BAD[i].certificate, BAD[i].key, &err) != -EINVAL)
+			fail_msg("row %zu was accepted", i);
+		unit_contains(err.text, BAD[i].says);
+	}
+	free(cut);
+	buffer_free(&certificate);
+	buffer_free(&key);
 }
 
 static void grows(void **state)
@@ -147,7 +198,8 @@ static void json_strings_of_any_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(hashes), cmocka_unit_test(decodes_base64), cmocka_unit_test(grows), cmocka_unit_test(json_strings),
+		cmocka_unit_test(hashes), cmocka_unit_test(decodes_base64), cmocka_unit_test(makes_certificates),
+		cmocka_unit_test(refuses_bad_certificates), cmocka_unit_test(grows), cmocka_unit_test(json_strings),
 		cmocka_unit_test(json_strings_of_any_bytes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,11 @@ static void defaults(void **state)
 	assert_int_equal(o.gratuitous_interval, 60000000);
 	assert_int_equal(o.api_stall, 150000000);
 	assert_int_equal(o.api_retry_max, 10000000);
+	assert_int_equal(o.port, 9120);
+	assert_int_equal(o.health_probe_port, 17472);
+	assert_null(o.metrics_cert_dir);
+	assert_false(o.metrics_auth);
+	assert_int_equal(o.tls_min_version, 13);
 	assert_int_equal(o.n_ignored, 0);
 	assert_false(o.help);
 	options_free(&o);
@@ -83,6 +88,17 @@ static void all_flags(void **state)
 	assert_true(o.ignore_exclude_label);
 	assert_int_equal(o.api_stall, 30000000);
 	assert_int_equal(o.api_retry_max, 120000000);
+	options_free(&o);
+	parse_ok(&o, "--role=controller --port=0 --health-probe-port 65535 --metrics-cert-dir=/certs --metrics-auth --tls-min-version=VersionTLS12", NULL);
+	assert_int_equal(o.port, 0);
+	assert_int_equal(o.health_probe_port, 65535);
+	assert_string_equal(o.metrics_cert_dir, "/certs");
+	assert_true(o.metrics_auth);
+	assert_int_equal(o.tls_min_version, 12);
+	options_free(&o);
+	parse_ok(&o, "--role=controller --port=0 --health-probe-port 0 --metrics-cert-dir= --tls-min-version= --metrics-auth=false", NULL);
+	assert_null(o.metrics_cert_dir);
+	assert_int_equal(o.tls_min_version, 13);
 	options_free(&o);
 	parse_ok(&o, "--role=controller --ignore-exclude-lb=true --ignore-exclude-lb=false --lb-class=a --lb-class=", NULL);
 	assert_false(o.ignore_exclude_label);
@@ -159,6 +175,14 @@ static void refuses(void **state)
 		{"--role controller --api-stall-timeout 0", "--api-stall-timeout: \"0\" is out of bounds"},
 		{"--role controller --api-retry-max 2h", "--api-retry-max: \"2h\" is out of bounds"},
 		{"--role controller --ignore-exclude-lb=yes", "--ignore-exclude-lb: \"yes\" is neither true nor false"},
+		{"--role controller --port 65536", "--port: \"65536\" is not a port"},
+		{"--role controller --port=-1", "--port: \"-1\" is not a port"},
+		{"--role controller --port=", "--port: \"\" is not a port"},
+		{"--role controller --port=80a", "--port: \"80a\" is not a port"},
+		{"--role controller --health-probe-port 99999999999999999999", "--health-probe-port:"},
+		{"--role controller --health-probe-port 9120", "--health-probe-port: 9120 is --port's"},
+		{"--role controller --tls-min-version VersionTLS11", "--tls-min-version: \"VersionTLS11\""},
+		{"--role controller --metrics-auth=on", "--metrics-auth: \"on\" is neither true nor false"},
 		{"--role controller --ignore-exclude-lb true", "\"true\": unexpected argument"},   /* as in Go */
 	};
 	(void)state;
@@ -209,8 +233,8 @@ static void notes_what_metallb_has_more(void **state)
 	static const char *const ENV[] = {"METALLB_ML_LABELS", "app=metallb", "METALLB_HOST", "1.2.3.4", "METALLB_BGP_TYPE", "", NULL};
 	struct options o;
 	(void)state;
-	parse_ok(&o, "--port=7472 --role=controller --webhook-mode disabled --disable-cert-rotation --log-level=warn --ml-bindport 7946", ENV);
-	static const char *const IGNORED[] = {"--port", "--webhook-mode", "--disable-cert-rotation", "--ml-bindport", "METALLB_ML_LABELS", "METALLB_HOST"};
+	parse_ok(&o, "--cert-dir=/tmp --role=controller --webhook-mode disabled --disable-cert-rotation --log-level=warn --ml-bindport 7946", ENV);
+	static const char *const IGNORED[] = {"--cert-dir", "--webhook-mode", "--disable-cert-rotation", "--ml-bindport", "METALLB_ML_LABELS", "METALLB_HOST"};
 	assert_int_equal(o.n_ignored, COUNT(IGNORED));
 	for (size_t i = 0; i < COUNT(IGNORED); i++)
 		assert_true(strings_contain(o.ignored, o.n_ignored, IGNORED[i]));
