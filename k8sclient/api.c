@@ -37,6 +37,8 @@ struct api {
 	struct api_call *calls;
 	size_t in_flight, pending;
 	uint64_t failures;
+	size_t in_flight_max;
+	double rate, burst;
 	double tokens;
 	int64_t filled_at;
 	struct deadline wake;
@@ -195,10 +197,10 @@ static void api_step(void *data)
 {
 	struct api *api = data;
 	int64_t now = clock_now(), wake = CLOCK_NEVER;
-	api->tokens += (double)(now - api->filled_at) / 1e6 * RATE_PER_S;
-	api->tokens = api->tokens > RATE_BURST ? RATE_BURST : api->tokens;
+	api->tokens += (double)(now - api->filled_at) / 1e6 * api->rate;
+	api->tokens = api->tokens > api->burst || api->rate <= 0.0 ? api->burst : api->tokens;
 	api->filled_at = now;
-	for (struct api_call *call = api->calls; call && api->in_flight < IN_FLIGHT; call = call->next) {
+	for (struct api_call *call = api->calls; call && api->in_flight < api->in_flight_max; call = call->next) {
 		if (call->not_before == CLOCK_NEVER)
 			continue;
 		if (call->not_before > now) {
@@ -225,11 +227,19 @@ void api_init(struct api **apip, uv_loop_t *loop, struct turn *turn, struct cred
 	api->turn = turn;
 	api->credentials = credentials;
 	api->http = http;
-	api->tokens = RATE_BURST;
+	api->in_flight_max = IN_FLIGHT;
+	api->rate = RATE_PER_S;
+	api->tokens = api->burst = RATE_BURST;
 	api->filled_at = clock_now();
 	deadline_init(&api->wake, loop, on_wake, api);
 	turn_add(turn, api_step, api);
 	*apip = api;
+}
+
+void api_set_limits(struct api *api, size_t in_flight, double rate)
+{
+	api->in_flight_max = in_flight;
+	api->rate = rate;
 }
 
 struct api_call *api_send(struct api *api, const struct api_request *request)

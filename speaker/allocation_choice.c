@@ -94,7 +94,7 @@ static bool find_pool(const struct choosing *c, struct holding *h, struct error 
 	for (size_t i = 0; i < h->n; i++) {
 		const struct pool *p = model_pool_of(c->m, &h->ips[i]);
 		if (!p) {
-			error_set(why, 0, "%s is not allowed in config: it is in no pool; choose an address of a pool or add one that has it",
+			error_set(why, 0, "%s is in no pool (not allowed in config); choose an address of a pool or add one that has it",
 				  address_format(&h->ips[i], text));
 			return false;
 		}

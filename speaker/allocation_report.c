@@ -103,10 +103,12 @@ static json_t *row_json(const struct row *r)
 			 allocation_verb(a, r->service), "addresses", addresses, "pool", a->pool, "waiting", a->waiting, "notices", notices);
 }
 
-void allocation_report(struct buffer *out, const struct allocator *a, const struct model *m, bool json)
+size_t allocation_report(struct buffer *out, const struct allocator *a, const struct model *m, bool json)
 {
-	size_t n;
+	size_t n, without = 0;
 	struct row *rows = rows_of(a, m, &n);
+	for (size_t i = 0; i < n; i++)
+		without += rows[i].allocation->n == 0;
 	if (json) {
 		json_t *services = json_array(), *root;
 		for (size_t i = 0; i < n; i++)
@@ -120,4 +122,5 @@ void allocation_report(struct buffer *out, const struct allocator *a, const stru
 		table(out, rows, n);
 	}
 	free(rows);
+	return without;
 }

@@ -582,7 +582,10 @@ size_t allocator_waiting(const struct allocator *a)
 	return a->waiting;
 }
 
-size_t allocator_count(const struct allocator *a)
+int64_t allocator_services(const struct allocator *a, const char *pool)
 {
-	return HASH_COUNT(a->entries);
+	int64_t n = 0;
+	for (const struct entry *e = a->entries; e; e = e->hh.next)
+		n += e->out.pool && strcmp(e->out.pool, pool) == 0;
+	return n;
 }
