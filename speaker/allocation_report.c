@@ -84,8 +84,10 @@ static void table(struct buffer *out, const struct row *rows, size_t n)
 	buffer_printf(out, "%-*s  %-8s  %-*s  %-*s  %s\n", (int)name, "SERVICE", "STATE", (int)addresses, "ADDRESS", (int)pool, "POOL", "REMARK");
 	for (size_t i = 0; i < n; i++) {
 		char *text = allocation_addresses(rows[i].allocation);
-		buffer_printf(out, "%-*s  %-8s  %-*s  %-*s  %s\n", (int)name, rows[i].service->meta.key, allocation_verb(rows[i].allocation, rows[i].service),
-			      (int)addresses, text, (int)pool, rows[i].allocation->pool ? rows[i].allocation->pool : "-", remark_of(&rows[i]));
+		const char *remark = remark_of(&rows[i]);
+		buffer_printf(out, "%-*s  %-8s  %-*s  %-*s%s%s\n", (int)name, rows[i].service->meta.key, allocation_verb(rows[i].allocation, rows[i].service),
+			      (int)addresses, text, *remark ? (int)pool : 0, rows[i].allocation->pool ? rows[i].allocation->pool : "-",
+			      *remark ? "  " : "", remark);
 		free(text);
 	}
 }
