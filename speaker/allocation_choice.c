@@ -203,7 +203,7 @@ static struct holding held(struct choosing *c)
 		say(c, "nolbIPsIPFamily", true, "the addresses in its status are not one or two of different families; they are put right");
 	asserted = shown;
 	bool shown_ok = shown.n && !odd && may_hold(c, &shown, &why);
-	if (shown_ok && (all_recorded(c, &shown) || rec.n == 0))
+	if (shown_ok && (rec.n == 0 || (all_recorded(c, &shown) && shown.n >= rec.n)))
 		return shown;
 	/* Granted a moment ago, and its records are on their way: go on with that instead of taking another. */
 	struct holding granted = {.n = c->k->claimant->n};
@@ -453,6 +453,8 @@ void allocation_choose(struct allocation_choice *out, const struct model *m, con
 		return;
 	}
 	out->waiting = true;
+	if (wants_other && now.n < c.s->n_families && !extend(&c, &now))
+		now.n = 0;   /* half of what it needs is nothing */
 	if (now.n) {   /* it keeps what it has until the wanted one is free */
 		say(&c, "LoadBalancerFailed", true, why.text);
 		take(&c, &now);
