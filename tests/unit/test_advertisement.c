@@ -131,8 +131,8 @@ static void accepts(void **state)
 		"{'interfaces': ['eth0', 'eth0', 'a-name-that-no-link-can-have']}",
 		"{'ipAddressPools': ['unknown', ''], 'ipAddressPoolSelectors': null, 'preferredNodeSelectors': null, 'interfaces': null}",
 		"{'preferredNodeSelectors': [{'weight': 1, 'preference': {}}, {'weight': 1, 'preference': {}}]}",
-		"{'preferredNodeSelectors': [{'weight': 100, 'preference': {'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['x', 'x']}, "
-		"{'key': 'a', 'operator': 'In', 'values': ['x', 'x']}]}}]}",
+		("{'preferredNodeSelectors': [{'weight': 100, 'preference': {'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['x', 'x']}, "
+		 "{'key': 'a', 'operator': 'In', 'values': ['x', 'x']}]}}]}"),
 		"{'nodeSelectors': [{'matchLabels': {'a': 'b'}}, {'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['b']}]}]}",
 	};
 	(void)state;

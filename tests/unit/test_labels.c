@@ -203,8 +203,8 @@ static void lists_of_selectors(void **state)
 	/* Different enough for MetalLB. */
 	static const char *const GOOD[] = {
 		"[{'matchLabels': {'a': 'b'}}, {'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['b']}]}]",
-		"[{'matchExpressions': [{'key': 'a', 'operator': 'Exists'}, {'key': 'b', 'operator': 'Exists'}]}, "
-		"{'matchExpressions': [{'key': 'b', 'operator': 'Exists'}, {'key': 'a', 'operator': 'Exists'}]}]",
+		("[{'matchExpressions': [{'key': 'a', 'operator': 'Exists'}, {'key': 'b', 'operator': 'Exists'}]}, "
+		 "{'matchExpressions': [{'key': 'b', 'operator': 'Exists'}, {'key': 'a', 'operator': 'Exists'}]}]"),
 		"[{'matchLabels': {'a': 'b'}, 'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['b']}]}]",
 		"[{'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['b']}, {'key': 'a', 'operator': 'NotIn', 'values': ['b']}]}]",
 		"[{'matchExpressions': null}, {'matchLabels': {'a': ''}}]",
