@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 BUILD=$1
 PART=$2
 PYTHON=${PYTHON:-/usr/bin/python3}
-export L2LB=${L2LB:-$PWD/$BUILD/l2lb} APIPROBE=$PWD/$BUILD/apiprobe
+export L2LB=${L2LB:-$PWD/$BUILD/l2lb} APIPROBE=$PWD/$BUILD/apiprobe CONFIGCHECK=$PWD/$BUILD/configcheck
 export PYTHONDONTWRITEBYTECODE=1
 RESULTS=$BUILD/results
 mkdir -p "$RESULTS"
