@@ -94,7 +94,8 @@ def test_unreadable_kubeconfig(tmp_path):
 
 def test_namespace_missing(home, tmp_path):
     log = tmp_path / "log"
-    running = l2lb.start(home.lab, "ctl", ["run", "--role", "controller", "--kubeconfig", home.config_of("controller"), "--namespace", "nowhere"],
+    running = l2lb.start(home.lab, "ctl", ["run", "--role", "controller", "--kubeconfig", home.config_of("controller"), "--namespace", "nowhere",
+                                             "--port=0", "--health-probe-port=0"],   # the home's controller has them
                          {"ASAN_OPTIONS": "detect_leaks=0"}, log)
     assert running.process.wait(10) == 3
     one_line(running.text(), "nowhere", "kubectl create namespace nowhere", "--namespace")
