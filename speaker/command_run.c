@@ -14,6 +14,7 @@
 #include "speaker/allocation_report.h"
 #include "speaker/cluster.h"
 #include "speaker/commands.h"
+#include "speaker/configuration_state.h"
 #include "speaker/controller_role.h"
 #include "speaker/dry_run_role.h"
 #include "speaker/identity.h"
@@ -42,6 +43,8 @@ struct daemon {
 	struct dry_run_role *dry_run;
 	struct speaker_role *speaker;
 	struct permissions *permissions;
+	struct configuration_state *states[2];   /* the controller's, the speaker's */
+	unsigned state_revision;
 	struct monitoring *monitoring;
 	uv_signal_t signals[2];
 	struct deadline retry;     /* of the start */
@@ -63,6 +66,8 @@ static void close_all(void *data)
 	struct daemon *d = data;
 	monitoring_close(d->monitoring);
 	permissions_close(d->permissions);
+	for (int i = 0; i < 2; i++)
+		configuration_state_close(d->states[i]);
 	controller_role_close(d->controller);
 	dry_run_role_close(d->dry_run);
 	speaker_role_close(d->speaker);
@@ -208,6 +213,34 @@ static void start(struct daemon *d)
 
 /* ---- the roles ---- */
 
+static void states_step(void *data)
+{
+	struct daemon *d = data;
+	unsigned revision = cluster_model(d->cluster)->revision;
+	bool leading = d->leadership && leadership_leading(d->leadership);
+	if (revision == d->state_revision || !cluster_synced(d->cluster))
+		return;
+	if (d->states[0] && leading)
+		configuration_state_step(d->states[0]);
+	if (d->states[1])
+		configuration_state_step(d->states[1]);
+	if (!d->states[0] || leading)   /* who leads later still has to say it */
+		d->state_revision = revision;
+}
+
+static void init_states(struct daemon *d)
+{
+	const struct options *o = &d->options;
+	struct configuration_state_config config = {.turn = &d->turn, .cluster = d->cluster, .pod_name = o->pod_name, .pod_uid = o->pod_uid};
+	if (o->controller && !o->dry_run && !o->once)
+		configuration_state_init(&d->states[0], &d->loop, &config);
+	config.node = o->node_name;
+	if (o->speaker)
+		configuration_state_init(&d->states[1], &d->loop, &config);
+	d->state_revision = cluster_model(d->cluster)->revision - 1;
+	turn_add(&d->turn, states_step, d);
+}
+
 static void start_roles(struct daemon *d)
 {
 	const struct options *o = &d->options;
@@ -243,6 +276,8 @@ static void start_roles(struct daemon *d)
 	}
 	monitoring_follow(d->monitoring, d->cluster, d->speaker);
 	turn_add(&d->turn, monitoring_step, d->monitoring);
+	if (!flag_pools)   /* where pools are objects, their state is one too */
+		init_states(d);
 	if (o->once) {
 		turn_add(&d->turn, once_step, d);
 		deadline_set(&d->patience, clock_now() + PATIENCE);
