@@ -30,6 +30,7 @@ struct api_request {
 	const char *method, *path;
 	const char *content_type;   /* NULL: no body */
 	json_t *body;               /* borrowed for the call */
+	bool background;            /* an Event: sent when nothing that matters waits; dropped (NULL) when thousands wait */
 	int64_t timeout;            /* per try, microseconds; 0: the default of 10 s */
 	void (*on_result)(void *data, const struct api_result *result);
 	void *data;
