@@ -22,7 +22,7 @@ L2LB     ?= $(BUILD)/l2lb
 .PHONY: all help deps demo demo-stop test test-unit test-e2e test-standin tools install clean
 all: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tools
-tools: $(BUILD)/l2lb $(BUILD)/apiprobe
+tools: $(BUILD)/l2lb $(BUILD)/apiprobe $(BUILD)/allocsim
 
 help:
 	@echo "make            build build/l2lb (installs the Debian packages it lacks)"
@@ -39,6 +39,10 @@ $(BUILD)/l2lb: $(BUILD)/speaker/main.o $(LIB_OBJ)
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/apiprobe: $(BUILD)/tests/tools/apiprobe.o $(LIB_OBJ)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/allocsim: $(BUILD)/tests/tools/allocsim.o $(LIB_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
