@@ -177,7 +177,10 @@ static struct holding recorded(struct choosing *c)
 		}
 		h.n += best_right >= 0;
 	}
-	v4_first(&h);
+	if (same_set(h.ips, h.n, c->q.ips, c->q.n_ips))
+		memcpy(h.ips, c->q.ips, sizeof(h.ips));   /* in the order asked for */
+	else
+		v4_first(&h);
 	return h;
 }
 
