@@ -116,7 +116,7 @@ class Runner:
     def _record_faults(self, shown):
         """Records and statuses say the same of who has what."""
         by_record = {(ip, service) for ip, services in shown["records"].items() for service in services.split(",")}
-        by_status = {(ip, key) for key, service in shown["services"].items() if service.get("pool") for ip in service["ips"]}
+        by_status = {(ip, key) for key, service in shown["services"].items() if service["ours"] for ip in service["ips"]}
         return [f"record and status differ: {sorted(by_record ^ by_status)}"] if by_record != by_status else []
 
 

@@ -477,7 +477,8 @@ static json_t *show_services(const struct sim *s)
 		json_t *ingress = json_object_get(json_object_get(json_object_get(object, "status"), "loadBalancer"), "ingress"), *ips = json_array();
 		json_array_foreach(ingress, i, entry)
 			json_array_append(ips, json_object_get(entry, json_object_get(entry, "ip") ? "ip" : "hostname"));
-		json_object_set_new(all, key, json_pack("{s:o, s:O?}", "ips", ips, "pool",
+		const struct service *known = model_service(&s->model, key);
+		json_object_set_new(all, key, json_pack("{s:o, s:b, s:O?}", "ips", ips, "ours", known && model_is_ours(&s->model, known), "pool",
 			json_object_get(json_object_get(metadata_of(object), "annotations"), ANNOTATION_FROM_POOL)));
 	}
 	return all;
