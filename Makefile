@@ -17,12 +17,13 @@ Q        := $(if $(V),,@)
 LIB_SRC  := $(filter-out speaker/main.c,$(wildcard config/*.c config/base/*.c k8sclient/*.c arp/*.c speaker/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 L2LB     ?= $(BUILD)/l2lb
 
 .PHONY: all help deps demo demo-stop test test-unit test-e2e test-standin bench-alloc tools install clean
 all: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tools
-tools: $(BUILD)/l2lb $(BUILD)/apiprobe $(BUILD)/configcheck
+tools: $(BUILD)/l2lb $(TOOLS)
 
 help:
 	@echo "make            build build/l2lb (installs the Debian packages it lacks)"
@@ -39,7 +40,7 @@ $(BUILD)/l2lb: $(BUILD)/speaker/main.o $(LIB_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/apiprobe $(BUILD)/configcheck $(BUILD)/bench_allocator: $(BUILD)/%: $(BUILD)/tests/tools/%.o $(LIB_OBJ)
+$(TOOLS): $(BUILD)/%: $(BUILD)/tests/tools/%.o $(LIB_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -78,7 +79,6 @@ test-e2e: all
 	$(Q)K='$(K)' tests/run.sh $(BUILD) e2e
 
 bench-alloc: all
-	$(Q)$(MAKE) --no-print-directory $(BUILD)/bench_allocator
 	$(Q)$(PYTHON) tests/bench/alloc.py $(if $(N),--services $(N))
 
 .PHONY: unit-programs

@@ -177,7 +177,10 @@ static struct holding recorded(struct choosing *c)
 		}
 		h.n += best_right >= 0;
 	}
-	v4_first(&h);
+	if (same_set(h.ips, h.n, c->q.ips, c->q.n_ips))
+		memcpy(h.ips, c->q.ips, sizeof(h.ips));   /* in the order asked for */
+	else
+		v4_first(&h);
 	return h;
 }
 
@@ -208,8 +211,10 @@ static struct holding held(struct choosing *c)
 	/* Granted a moment ago, and its records are on their way: go on with that instead of taking another. */
 	struct holding granted = {.n = c->k->claimant->n};
 	memcpy(granted.ips, c->k->claimant->addresses, sizeof(granted.ips));
-	if (granted.n > rec.n && may_hold(c, &granted, NULL))
+	if (granted.n > rec.n && may_hold(c, &granted, NULL)) {
+		c->lost = why;   /* decided twice before anybody was told: it has to be said all the same */
 		return granted;
+	}
 	if (rec.n && may_hold(c, &rec, NULL))
 		return rec;
 	if (shown_ok)
@@ -443,6 +448,8 @@ void allocation_choose(struct allocation_choice *out, const struct model *m, con
 	if (now.n && !wants_other && now.n < c.s->n_families && !extend(&c, &now))
 		now.n = 0;
 	if (now.n && !wants_other) {
+		if (*c.lost.text)
+			say(&c, "ClearAssignment", false, c.lost.text);
 		take(&c, &now);
 		return;
 	}

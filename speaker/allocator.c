@@ -398,6 +398,16 @@ static void decide(struct allocator *a, struct entry *e, int64_t now)
 
 /* ---- the plan ---- */
 
+static bool is_shared(const struct allocator *a, const struct address *ip)
+{
+	struct claimant *const *users;
+	size_t n = address_book_users(&a->book, ip, &users);
+	for (size_t i = 0; i < n; i++)
+		if (users[i]->sharing.key)
+			return true;
+	return false;
+}
+
 static void take_changes(struct allocator *a)
 {
 	struct model *m = a->m;
@@ -409,6 +419,8 @@ static void take_changes(struct allocator *a)
 		address_book_refresh(&a->book, &c->address);
 		mark_users(a, &c->address);
 		review_record(a, &c->address);
+		if (is_shared(a, &c->address))   /* its record may name one less, whose port somebody waits for */
+			a->book.freed = true;
 	}
 }
 

@@ -26,7 +26,7 @@ run_unit() {
 		[ -x "$program" ] || continue
 		out=$RESULTS/$(basename "$program").tap
 		# An abort or a sanitizer report ends the program: what it had not reported as ok is a failure.
-		CMOCKA_MESSAGE_OUTPUT=TAP timeout 120 "$program" >"$out" 2>&1
+		CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$program" >"$out" 2>&1
 		local code=$?
 		n=$(grep -c '^ok ' "$out"); m=$(grep -c '^not ok ' "$out")
 		[ $code -ne 0 ] && [ "$m" -eq 0 ] && m=1
