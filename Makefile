@@ -19,7 +19,7 @@ LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 L2LB     ?= $(BUILD)/l2lb
 
-.PHONY: all help deps demo demo-stop test test-unit test-e2e test-standin tools install clean
+.PHONY: all help deps demo demo-stop test test-unit test-table test-e2e test-standin tools install clean
 all: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tools
 tools: $(BUILD)/l2lb $(BUILD)/apiprobe $(BUILD)/allocsim
@@ -27,7 +27,7 @@ tools: $(BUILD)/l2lb $(BUILD)/apiprobe $(BUILD)/allocsim
 help:
 	@echo "make            build build/l2lb (installs the Debian packages it lacks)"
 	@echo "make demo       show it working in a lab of network namespaces (KEEP=1 leaves the lab up)"
-	@echo "make test       all tests; parts: make test-unit, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
+	@echo "make test       all tests; parts: make test-unit, make test-table, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
 	@echo "make install    install to PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make clean      remove what was built"
 
@@ -75,6 +75,8 @@ test: all
 test-unit: all
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs
 	$(Q)tests/run.sh $(BUILD) unit
+test-table: all
+	$(Q)tests/run.sh $(BUILD) table
 test-standin: all
 	$(Q)tests/run.sh $(BUILD) standin
 test-e2e: all
