@@ -20,7 +20,7 @@ UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 L2LB     ?= $(BUILD)/l2lb
 
-.PHONY: all help deps demo demo-stop test test-unit test-e2e test-standin bench-alloc tools install clean
+.PHONY: all help deps demo demo-stop test test-unit test-table test-e2e test-standin bench-alloc tools install clean
 all: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tools
 tools: $(BUILD)/l2lb $(TOOLS)
@@ -28,7 +28,7 @@ tools: $(BUILD)/l2lb $(TOOLS)
 help:
 	@echo "make            build build/l2lb (installs the Debian packages it lacks)"
 	@echo "make demo       show it working in a lab of network namespaces (KEEP=1 leaves the lab up)"
-	@echo "make test       all tests; parts: make test-unit, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
+	@echo "make test       all tests; parts: make test-unit, make test-table, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
 	@echo "make bench-alloc  what allocation costs, on a real API server with 10,000 Services (N=1000 for fewer)"
 	@echo "make install    install to PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make clean      remove what was built"
@@ -73,6 +73,8 @@ test: all
 test-unit: all
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs
 	$(Q)tests/run.sh $(BUILD) unit
+test-table: all
+	$(Q)tests/run.sh $(BUILD) table
 test-standin: all
 	$(Q)tests/run.sh $(BUILD) standin
 test-e2e: all

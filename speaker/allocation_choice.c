@@ -56,14 +56,18 @@ static bool one_is_enough(const struct service *s)
 	return s->n_families == 1 || s->policy == PREFER_DUAL_STACK;
 }
 
+static void swap(struct holding *h)
+{
+	struct address t = h->ips[0];
+	h->ips[0] = h->ips[1];
+	h->ips[1] = t;
+}
+
 /* "[v4, v6]" whatever the order of families (MetalLB). */
 static void v4_first(struct holding *h)
 {
-	if (h->n == 2 && h->ips[0].family == ADDRESS_V6) {
-		struct address t = h->ips[0];
-		h->ips[0] = h->ips[1];
-		h->ips[1] = t;
-	}
+	if (h->n == 2 && h->ips[0].family == ADDRESS_V6)
+		swap(h);
 }
 
 static bool same_set(const struct address *a, size_t n, const struct address *b, size_t k)
@@ -181,6 +185,8 @@ static struct holding recorded(struct choosing *c)
 		memcpy(h.ips, c->q.ips, sizeof(h.ips));   /* in the order asked for */
 	else
 		v4_first(&h);
+	if (h.n == 2 && c->s->n_ingress == 1 && address_equal(&c->s->ingress[0], &h.ips[1]))
+		swap(&h);   /* what it shows stays first, the new one is added */
 	return h;
 }
 

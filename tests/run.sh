@@ -1,13 +1,13 @@
 #!/bin/bash
 # Runs the tests, a part at a time, and ends with one line: N passed, N failed[, N skipped].
-#   tests/run.sh BUILD unit|standin|e2e|all       K=name chooses end-to-end tests
+#   tests/run.sh BUILD unit|table|standin|e2e|all       K=name chooses end-to-end tests
 # A skip must be named in tests/skips with the kernel feature it needs; any other skip counts as a failure when CI is set.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 BUILD=$1
 PART=$2
 PYTHON=${PYTHON:-/usr/bin/python3}
-export L2LB=${L2LB:-$PWD/$BUILD/l2lb} APIPROBE=$PWD/$BUILD/apiprobe CONFIGCHECK=$PWD/$BUILD/configcheck
+export L2LB=${L2LB:-$PWD/$BUILD/l2lb} APIPROBE=$PWD/$BUILD/apiprobe ALLOCSIM=$PWD/$BUILD/allocsim CONFIGCHECK=$PWD/$BUILD/configcheck
 export PYTHONDONTWRITEBYTECODE=1
 RESULTS=$BUILD/results
 mkdir -p "$RESULTS"
@@ -88,6 +88,10 @@ run_pytest() {   # part, arguments...
 	finish_pytest "$1" "$start" $?
 }
 
+run_table() {   # many small cases: only what fails is shown
+	run_pytest table -q tests/allocation
+}
+
 run_standin() {
 	run_pytest standin tests/standin
 }
@@ -122,10 +126,11 @@ run_e2e() {
 
 case $PART in
 unit) echo "unit tests"; run_unit ;;
+table) run_table ;;
 standin) run_standin ;;
 e2e) run_e2e ;;
-all) echo "unit tests"; run_unit; run_standin; run_e2e ;;
-*) echo "usage: tests/run.sh BUILD unit|standin|e2e|all" >&2; exit 2 ;;
+all) echo "unit tests"; run_unit; run_table; run_standin; run_e2e ;;
+*) echo "usage: tests/run.sh BUILD unit|table|standin|e2e|all" >&2; exit 2 ;;
 esac
 
 printf '\n%s' "$times"

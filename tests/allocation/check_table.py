@@ -59,14 +59,18 @@ def faults_of_lines(anchors):
             yield f"line {number} of {reference.name} is no rule of anchors.yaml: {line[:80]}"
 
 
-def main():
+def faults():
     cases, anchors = table.load(), table.load_anchors()
-    faults = [*faults_of_cases(cases, anchors), *faults_of_anchors(cases, anchors), *faults_of_lines(anchors)]
-    for fault in faults:
+    return [*faults_of_cases(cases, anchors), *faults_of_anchors(cases, anchors), *faults_of_lines(anchors)]
+
+
+def main():
+    found = faults()
+    for fault in found:
         print(f"check_table: {fault}")
-    if not faults:
-        print(f"{len(cases)} cases prove {len(anchors)} rules")
-    return bool(faults)
+    if not found:
+        print(f"{len(table.load())} cases prove {len(table.load_anchors())} rules")
+    return bool(found)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ FAMILIES = {4: ("IPv4", "10.96.0.10"), 6: ("IPv6", "fd96::10")}
 POLICIES = {"Single": "SingleStack", "Prefer": "PreferDualStack", "Require": "RequireDualStack"}
 # Said beside what the table is about: of advertisements, and that IPv6 is not answered for.
 UNRELATED = {"noMatchingAdvertisement", "ipv6NotAnnounced"}
-STEP_KEYS = {"apply", "edit", "delete", "pools", "namespaces", "status", "annotate", "away", "restart", "expect", "says", "counters",
-             "problems", "fixpoint", "note"}
+STEP_KEYS = {"apply", "edit", "delete", "pools", "namespaces", "status", "away", "restart", "expect", "says", "counters",
+             "problems", "note"}
 CASE_KEYS = {"name", "proves", "note", "pools", "namespaces", "flag", "steps", "cluster", "server"}
 _INPUTS = {"ips": "loadBalancerIPs", "pool": "address-pool", "share": "allow-shared-ip"}
 _SERVICE_KEYS = {*_INPUTS, "old-ips", "old-pool", "old-share", "lbip", "families", "policy", "class", "type", "ports", "selector", "local",
@@ -55,7 +55,8 @@ class Case:
         self.namespaces = raw.get("namespaces", {})
         self.flag = raw.get("flag")            # --lb-class; None: any will do
         self.cluster = raw.get("cluster", "dual")
-        self.server = raw.get("server")        # "refuses": the API server takes no such object
+        # "refuses": the API server takes no such object. "core only": what happens before cannot be had there.
+        self.server = raw.get("server")
         one = {key: raw[key] for key in STEP_KEYS if key in raw and key not in ("pools", "namespaces", "note")}
         self.steps = raw.get("steps") or [one]
         self._check(raw)
@@ -63,14 +64,24 @@ class Case:
     def _check(self, raw):
         known = CASE_KEYS if "steps" in raw else CASE_KEYS | STEP_KEYS
         assert set(raw) <= known, f"{self.id}: {set(raw) - known}"
+        assert self.server in (None, "refuses", "core only") and self.cluster in ("dual", "single"), self.id
         for step in self.steps:
             assert set(step) <= STEP_KEYS, f"{self.id}: {set(step) - STEP_KEYS}"
-            for service in [*step.get("apply", {}).values(), *step.get("edit", {}).values()]:
-                assert set(service or {}) <= _SERVICE_KEYS, f"{self.id}: {set(service) - _SERVICE_KEYS}"
+        for _, words in self.services():
+            assert set(words or {}) <= _SERVICE_KEYS, f"{self.id}: {set(words) - _SERVICE_KEYS}"
+
+    def services(self):
+        """All it ever says of Services: (key, words)."""
+        return [item for step in self.steps for part in ("apply", "edit") for item in step.get(part, {}).items()]
 
     def needs_no_class(self):
-        """Its controller serves Services without a class: only one such at a time can be on a server."""
-        return self.flag == ""
+        """There are Services without a class, or a controller that serves such: only one case at a time on a server."""
+        return self.flag == "" or any("class" in (words or {}) and words["class"] is None for _, words in self.services())
+
+
+def space_of(service):
+    """The namespace of a Service as the table writes it."""
+    return service.rpartition("/")[0] or SHOP
 
 
 # Names
@@ -90,16 +101,12 @@ class Names:
     def text(self, text):
         return text
 
-    def back(self, text):
-        return text
-
     def everywhere(self, value):
         """All texts in a value."""
         return json.loads(self.text(json.dumps(value)))
 
     def key(self, service):
-        space, _, name = service.rpartition("/")
-        return f"{self.space(space or SHOP)}/{name}"
+        return f"{self.space(space_of(service))}/{service.rpartition('/')[2]}"
 
 
 class CaseNames(Names):
@@ -109,7 +116,7 @@ class CaseNames(Names):
         n = case.number
         self.prefix = f"t{n}"
         self.namespace = f"{self.prefix}-{NAMESPACE}"
-        self.own_class = None if case.needs_no_class() else f"table.l2lb.io/{self.prefix}"
+        self.own_class = None if case.flag is not None else f"table.l2lb.io/{self.prefix}"
         self._v4, self._v6 = f"{20 + n // 256}.{n % 256}.", f"{0xe000 + n:x}:"
 
     def space(self, name):
@@ -120,9 +127,6 @@ class CaseNames(Names):
 
     def text(self, text):
         return re.sub(r"\bfd00:", self._v6, re.sub(r"\b10\.0\.", self._v4, text))
-
-    def back(self, text):
-        return text.replace(self._v6, "fd00:").replace(self._v4, "10.0.").replace(f"{self.prefix}-", "")
 
 
 # Objects
@@ -208,10 +212,8 @@ def _set_families(spec, words):
 
 def for_server(service, words):
     """A server chooses cluster addresses itself, unless they are what a case is about."""
-    service = copy.deepcopy(service)
-    if "clusterIPs" not in (words or {}):
-        service["spec"].pop("clusterIPs", None)
-    return service
+    spec = {key: value for key, value in service["spec"].items() if key != "clusterIPs" or "clusterIPs" in (words or {})}
+    return {**service, "spec": spec}
 
 
 def status_object(key, ips, names):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from allocation import table
+from allocation import check_table, table
 
 SIM = os.environ.get("ALLOCSIM") or str(Path(__file__).resolve().parents[2] / "build" / "allocsim")
 CASES = table.load()
@@ -60,7 +60,6 @@ class Runner:
             assert not faults, f"step {number}: " + "; ".join(faults)
 
     def _take(self, step):
-        fixpoint = step.get("fixpoint", True)
         away = step.get("away") or not self.one_by_one
         between = (lambda: None) if away else (lambda: self.sim.settle(fixpoint=False))
         self._configure(step.get("namespaces", {}), step.get("pools", {}), between)
@@ -69,7 +68,7 @@ class Runner:
             between()
         if step.get("away") or step.get("restart"):
             self.sim.send(restart=True)
-        self.sim.settle(fixpoint)
+        self.sim.settle()
 
     def _configure(self, namespaces, pools, between):
         for name, labels in namespaces.items():
@@ -88,7 +87,7 @@ class Runner:
 
     def _changes(self, step):
         for key, words in step.get("apply", {}).items():
-            space = key.rpartition("/")[0] or table.SHOP
+            space = table.space_of(key)
             if space not in self._spaces:
                 self._namespace(space)
             yield {"put": {**table.service_object(key, words, self.names), **self._status(key, words)}}
@@ -118,6 +117,10 @@ class Runner:
         by_record = {(ip, service) for ip, services in shown["records"].items() for service in services.split(",")}
         by_status = {(ip, key) for key, service in shown["services"].items() if service["ours"] for ip in service["ips"]}
         return [f"record and status differ: {sorted(by_record ^ by_status)}"] if by_record != by_status else []
+
+
+def test_the_table_is_whole():
+    assert check_table.faults() == []
 
 
 @pytest.mark.parametrize("way", ["at once", "one by one"])
