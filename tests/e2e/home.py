@@ -88,7 +88,8 @@ class StatusWatch:
         if ips != self.shown.get(key, []):
             self.history.append((key, ips))
         self.shown[key] = ips
-        self.shares[key] = service["metadata"].get("annotations", {}).get("metallb.io/allow-shared-ip")
+        annotations = service["metadata"].get("annotations", {})
+        self.shares[key] = annotations.get("metallb.io/allow-shared-ip", annotations.get("metallb.universe.tf/allow-shared-ip"))
         for ip in ips:
             having = [other for other, others in self.shown.items() if ip in others]
             sharing = {self.shares[other] for other in having}
