@@ -2,6 +2,7 @@
 deploy/rbac.yaml, a controller at "ctl" and a speaker on each node, each a process of its own with the flags and
 capabilities of its manifest."""
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -78,9 +79,16 @@ class StatusWatch:
         self._thread.start()
 
     def _follow(self, seconds):
-        for kind, service in self._kube.watch(path("Service"), self._version, seconds):
-            if kind != "BOOKMARK":
-                self._see(kind, service)
+        end = time.monotonic() + seconds
+        # The server ends the watch of somebody who is slow; from its place on nothing is lost.
+        with contextlib.suppress(OSError):   # it is gone, and caught_up() says so
+            while time.monotonic() < end:
+                for kind, service in self._kube.watch(path("Service"), self._version, seconds):
+                    if kind == "ERROR":
+                        return
+                    self._version = service["metadata"]["resourceVersion"]
+                    if kind != "BOOKMARK":
+                        self._see(kind, service)
 
     def _see(self, kind, service):
         key = f"{service['metadata']['namespace']}/{service['metadata']['name']}"

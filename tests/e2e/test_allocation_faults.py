@@ -57,7 +57,7 @@ class Storm:
     def _blow(self, write):
         for number in itertools.count():
             for name in self._names[-3:] or [None]:
-                if self._over.wait(0 if name else 0.01):
+                if self._over.wait(0.002 if name else 0.01):
                     return
                 with contextlib.suppress(ApiError):   # it is not there yet, or not any more
                     write(name, str(number)) if name else None
@@ -147,9 +147,15 @@ def test_a_leader_that_comes_back(home, fault):
         for name in burst.names:
             home.address(name, 20)
     agree(home, len(burst.names))
-    watch.only_one_each(burst.keys())
     assert home.holder_of(LEADER).startswith("other_")
-    refused = [event for event in seen(home, since=before).values() if event["responseStatus"].get("code") == 409]
+    # It can lead again, with what has changed since.
+    lines = len(first.logs())
+    home.stop(second)
+    first.wait_log(event="leading", skip=lines, timeout=30)
+    burst.make("again", 3)
+    agree(home, len(burst.names))
+    watch.only_one_each(burst.keys())
+    refused = [event for event in seen(home, since=before).values() if event.get("responseStatus", {}).get("code") == 409]
     assert [event for event in refused if event["objectRef"]["resource"] == "services"], "the storm was none"
 
 
@@ -242,7 +248,7 @@ def counters(home, pool="default-pool"):
 
 
 def counts(home, *expected):
-    wait(lambda: counters(home) == expected, 2, f"the counters {expected}, not {counters(home)}")
+    wait(lambda: counters(home) == expected, 3, f"the counters to be {expected}")
 
 
 def test_pool_counters(home):
@@ -357,8 +363,8 @@ def test_two_hundred_services(home):
     home.kube.make_service("default", "next")
     ip = home.address("next", 10)
     counts(home, 201, 0, 106, 0)
-    others = [write for write in written(home, before) if write[1] != "events" and write[2] not in (LEADER, "next", f"ip-{ip}")]
-    assert [write for write in others if write[1] != "ipaddresspools"] == [] and len(others) <= 2, others
+    others = [write for write in written(home, before) if write[1] in ("services", "leases") and write[2] not in (LEADER, "next", f"ip-{ip}")]
+    assert others == []
     # A crash.
     home.kill9(controller)
     started = time.monotonic()
@@ -384,10 +390,9 @@ def test_later(tmp_path):
         server.fault(kind="status", match="/leases", method="POST", code=429, times=1, headers={"Retry-After": "1"})
         server.kube.make_service("default", "web")
         wait(lambda: len([r for r in server.requests("controller") if "/services/web/status" in r[1]]) >= 1, 5, "the first try")
-        started = time.monotonic()
         server.kube.make_service("default", "other")
         wait(lambda: addresses(server.kube.get(path("Service", "default", "other"))), 5, "an address for the other one")
-        assert time.monotonic() - started < 0.9, "it did not wait for this one"
+        assert addresses(server.kube.get(place)) == [], "the other one did not wait for this one"
         wait(lambda: addresses(server.kube.get(place)), 10, "an address")
         asked = {"status": [r for r in server.requests("controller") if "/services/web/status" in r[1]],
                  "record": [r for r in server.requests("controller") if r[0] == "create" and r[1].endswith("/leases")][1:]}   # the leader's
@@ -395,7 +400,7 @@ def test_later(tmp_path):
         assert [r[2] for r in asked["record"]] == [429, 201, 201]
         for kind, tries in (("status", 3), ("record", 2)):
             for early, late in itertools.pairwise(asked[kind][:tries]):
-                assert 1 <= late[3] - early[3] < 2.5, (kind, asked[kind])
+                assert 1 <= late[3] - early[3] < 4, (kind, asked[kind])
         assert running.stop(5) == 0
     finally:
         server.close()

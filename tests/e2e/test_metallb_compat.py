@@ -42,6 +42,12 @@ def state(name, component, condition, **labels):
                                                                "lastTransitionTime": "2026-01-02T03:04:05Z"}]}}
 
 
+def condition(made):
+    """What its one condition says, and of what."""
+    found, = made["status"]["conditions"]
+    return found["type"], found["status"], found["reason"]
+
+
 def l2_status(service, node):
     return {"kind": "ServiceL2Status", "metadata": {"generateName": "l2-", "labels": {
         "metallb.io/node": node, "metallb.io/service-name": service, "metallb.io/service-namespace": "default"}},
@@ -149,9 +155,9 @@ class Migrated(Home):
         self.kube.put(f"{target}/status?fieldManager=controller", {**now, "status": {"loadBalancer": {"ingress": [{"ip": ip} for ip in was["ips"]]}}})
 
     def everything(self):
-        """{kind and name: the object} of what MetalLB or its users wrote."""
+        """{kind and name: the object} of what MetalLB or its users wrote and l2lb does not take over."""
         return {(kind, made["metadata"]["namespace"], made["metadata"]["name"]): made
-                for kind in ("Service", "EndpointSlice", "IPAddressPool", "L2Advertisement", "ServiceL2Status", "ConfigurationState")
+                for kind in ("Service", "EndpointSlice", "IPAddressPool", "L2Advertisement", "ServiceL2Status")
                 for made in self.kube.list(path(kind))}
 
     def rewritten(self):
@@ -169,6 +175,9 @@ def migrated(assets, tmp_path_factory):
         with RealCluster(folder, assets, control.ns, control.ip, flags=flags) as made:
             home = Migrated(made, lab, folder)
             home.watch = StatusWatch(home.kube)
+            # An address goes to whoever is there when its record is made, and stays: so the controller comes last.
+            for speaker in [home.start_speaker(node) for node in home.nodes]:
+                speaker.wait_log(event="ready")
             home.ready()
             yield home
             home.end()
@@ -209,6 +218,20 @@ def test_each_stays_where_it_is(migrated):
             migrated.answered_by(ip, node)
     assert wrong == {}, "(owner now, MetalLB's)"
     assert len({migrated.owner(ip) for was in SERVICES.values() for ip in was["ips"] if "." in ip}) == 3
+
+
+def test_configuration_states(migrated):
+    """The objects of MetalLB's pods, which are about to go, become those of ours: the same objects, and they say the same."""
+    states = {made["metadata"]["name"]: made for made in CONFIG if made["kind"] == "ConfigurationState"}
+    uid = migrated.controllers["controller"].uid
+    place = path("ConfigurationState", NAMESPACE, "controller")
+    wait(lambda: migrated.kube.get(place)["metadata"].get("ownerReferences", [{}])[0].get("uid") == uid, 10, "the controller's to be taken over")
+    wait(lambda: migrated.kube.get(place)["status"]["conditions"][0]["lastTransitionTime"] != "2026-01-02T03:04:05Z", 5, "its status")
+    now = {made["metadata"]["name"]: made for made in migrated.kube.list(path("ConfigurationState", NAMESPACE))}
+    assert set(now) == set(states)
+    for name, made in states.items():
+        assert now[name]["metadata"]["labels"] == made["metadata"]["labels"]
+        assert now[name]["status"]["result"] == "Valid" and condition(now[name]) == condition(made)
 
 
 def versions(objects):
