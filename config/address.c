@@ -1,7 +1,6 @@
 #include "config/address.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,25 +94,59 @@ static void fill_host_bits(struct address *a, unsigned length, bool value)
 	}
 }
 
+/* Why a text without "-" is no CIDR, as far as that can be told. */
+static int refuse_prefix(const char *text, struct error *err)
+{
+	struct address a;
+	if (address_parse(text, &a, NULL) == 0)
+		return error_set(err, -EINVAL, "invalid CIDR \"%.64s\": it has no prefix length; write %s/%zu for that one address, or a range "
+				 "such as 192.168.1.10-192.168.1.20", text, text, width(&a) * 8);
+	if (!strchr(text, '/'))
+		return error_set(err, -EINVAL, "invalid CIDR \"%.64s\": it has no prefix length; write a CIDR such as 192.168.1.0/24 or a range "
+				 "such as 192.168.1.10-192.168.1.20", text);
+	if (strpbrk(text, " \t\r\n"))
+		return error_set(err, -EINVAL, "invalid CIDR \"%.64s\": remove the blanks", text);
+	return error_set(err, -EINVAL, "invalid CIDR \"%.64s\": write an address, a slash and a prefix length, such as 192.168.1.0/24 or fd00::/64", text);
+}
+
+/* Like Go: digits only, leading zeros are allowed. */
+static bool parse_length(const char *digits, unsigned long *lengthp)
+{
+	unsigned long n = 0;
+	if (!*digits)
+		return false;
+	for (; *digits; digits++) {
+		if (*digits < '0' || *digits > '9' || n > 0xffffff)
+			return false;
+		n = n * 10 + (unsigned long)(*digits - '0');
+	}
+	*lengthp = n;
+	return true;
+}
+
 int address_prefix_parse(const char *text, struct address_prefix *prefixp, struct error *err)
 {
 	const char *slash = strchr(text, '/');
 	char host[ADDRESS_TEXT];
-	if (!slash)
-		return error_set(err, -EINVAL, "\"%.64s\" has no prefix length; write it as a CIDR (192.168.1.0/24) or as a range (192.168.1.10-192.168.1.20)", text);
-	if ((size_t)(slash - text) >= sizeof(host))
-		return error_set(err, -EINVAL, "\"%.64s\" is not a CIDR such as 192.168.1.0/24", text);
+	if (!slash || (size_t)(slash - text) >= sizeof(host))
+		return refuse_prefix(text, err);
 	memcpy(host, text, (size_t)(slash - text));
 	host[slash - text] = '\0';
 	struct address a;
-	if (address_parse(host, &a, NULL) < 0 || (a.family == ADDRESS_V4 && strchr(host, ':')))
-		return error_set(err, -EINVAL, "\"%.64s\" is not a CIDR such as 192.168.1.0/24", text);
-	size_t digits = strlen(slash + 1);
-	if (digits < 1 || digits > 3 || strspn(slash + 1, "0123456789") != digits || (digits > 1 && slash[1] == '0'))
-		return error_set(err, -EINVAL, "\"%.64s\" is not a CIDR such as 192.168.1.0/24", text);
-	unsigned long length = strtoul(slash + 1, NULL, 10);
-	if (length > width(&a) * 8)
-		return error_set(err, -EINVAL, "\"%.64s\": a prefix length goes from 0 to %zu", text, width(&a) * 8);
+	unsigned long length;
+	if (address_parse(host, &a, NULL) < 0 || !parse_length(slash + 1, &length))
+		return refuse_prefix(text, err);
+	bool mapped = a.family == ADDRESS_V4 && strchr(host, ':');
+	size_t bits = mapped ? 128 : width(&a) * 8;
+	if (length > bits)
+		return error_set(err, -EINVAL, "invalid CIDR \"%.64s\": a prefix length goes from 0 to %zu there", text, bits);
+	if (mapped && length >= 96) {
+		length -= 96;
+	} else if (mapped) {
+		/* Shorter than ::ffff: itself, so it is a prefix of IPv6. */
+		inet_pton(AF_INET6, host, a.bytes);
+		a.family = ADDRESS_V6;
+	}
 	*prefixp = (struct address_prefix){.address = a, .length = (uint8_t)length};
 	return 0;
 }
@@ -128,13 +161,30 @@ bool address_prefix_contains(const struct address_prefix *p, const struct addres
 	return address_equal(&x, &y);
 }
 
+/* Length of the blank that starts (or, with at_end, ends) [from, to), as Unicode and so Go's TrimSpace have it; 0: none.
+ * A range pasted from a web page may well have a no-break space. */
+static size_t blank(const char *from, const char *to, bool at_end)
+{
+	static const char *const BLANKS[] = {
+		" ", "\t", "\n", "\v", "\f", "\r", "\xc2\x85", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005",
+		"\u2006", "\u2007", "\u2008", "\u2009", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000",
+	};
+	for (size_t i = 0; i < sizeof(BLANKS) / sizeof(BLANKS[0]); i++) {
+		size_t n = strlen(BLANKS[i]);
+		if ((size_t)(to - from) >= n && memcmp(at_end ? to - n : from, BLANKS[i], n) == 0)
+			return n;
+	}
+	return 0;
+}
+
 /* Copies [from, to) without the blanks at its ends; false when it does not fit. */
 static bool trimmed(const char *from, const char *to, char out[ADDRESS_TEXT])
 {
-	while (from < to && isspace((unsigned char)*from))
-		from++;
-	while (to > from && isspace((unsigned char)to[-1]))
-		to--;
+	size_t n;
+	while ((n = blank(from, to, false)) > 0)
+		from += n;
+	while ((n = blank(from, to, true)) > 0)
+		to -= n;
 	if (to - from >= ADDRESS_TEXT)
 		return false;
 	memcpy(out, from, (size_t)(to - from));
@@ -147,13 +197,14 @@ static int parse_from_to(const char *text, const char *dash, struct address_rang
 	char first[ADDRESS_TEXT], last[ADDRESS_TEXT];
 	struct address_range r;
 	if (!trimmed(text, dash, first) || address_parse(first, &r.first, NULL) < 0)
-		return error_set(err, -EINVAL, "invalid IP range \"%.100s\": invalid start IP; write it as 192.168.1.10-192.168.1.20", text);
+		return error_set(err, -EINVAL, "invalid CIDR \"%.100s\": invalid IP range: invalid start IP; write it as 192.168.1.10-192.168.1.20", text);
 	if (!trimmed(dash + 1, dash + strlen(dash), last) || address_parse(last, &r.last, NULL) < 0)
-		return error_set(err, -EINVAL, "invalid IP range \"%.100s\": invalid end IP; write it as 192.168.1.10-192.168.1.20", text);
+		return error_set(err, -EINVAL, "invalid CIDR \"%.100s\": invalid IP range: invalid end IP; write it as 192.168.1.10-192.168.1.20", text);
 	if (r.first.family != r.last.family)
-		return error_set(err, -EINVAL, "invalid IP range \"%.100s\": start and end are of different families", text);
+		return error_set(err, -EINVAL, "invalid CIDR \"%.100s\": invalid IP range: start and end are of different families; give each family "
+				 "an entry of its own", text);
 	if (address_compare(&r.first, &r.last) > 0)
-		return error_set(err, -EINVAL, "invalid IP range \"%.100s\": start IP %s is after the end IP %s; swap them", text, first, last);
+		return error_set(err, -EINVAL, "invalid CIDR \"%.100s\": invalid IP range: start IP %s is after the end IP %s; swap them", text, first, last);
 	*rangep = r;
 	return 0;
 }
@@ -171,6 +222,23 @@ int address_range_parse(const char *text, struct address_range *rangep, struct e
 	fill_host_bits(&rangep->first, p.length, false);
 	fill_host_bits(&rangep->last, p.length, true);
 	return 0;
+}
+
+const char *address_range_format(const struct address_range *r, char text[ADDRESS_RANGE_TEXT])
+{
+	char first[ADDRESS_TEXT], last[ADDRESS_TEXT];
+	address_format(&r->first, first);
+	for (unsigned length = 0; length <= width(&r->first) * 8; length++) {
+		struct address low = r->first, high = r->first;
+		fill_host_bits(&low, length, false);
+		fill_host_bits(&high, length, true);
+		if (address_equal(&low, &r->first) && address_equal(&high, &r->last)) {
+			snprintf(text, ADDRESS_RANGE_TEXT, "%s/%u", first, length);
+			return text;
+		}
+	}
+	snprintf(text, ADDRESS_RANGE_TEXT, "%s-%s", first, address_format(&r->last, last));
+	return text;
 }
 
 bool address_range_contains(const struct address_range *r, const struct address *a)

@@ -26,6 +26,7 @@ struct address_prefix {
 };
 
 #define ADDRESS_TEXT 46   /* longest text form with its NUL */
+#define ADDRESS_RANGE_TEXT (2 * ADDRESS_TEXT)
 
 /* Strict: no blanks, no leading zeros, no zone. "::ffff:1.2.3.4" is 1.2.3.4, as in Go. -EINVAL with err set. */
 int address_parse(const char *text, struct address *addressp, struct error *err);
@@ -45,16 +46,20 @@ uint32_t address_to_v4(const struct address *a);   /* host byte order; only for 
 /* The address after a; false when a is the last of its family. */
 bool address_next(const struct address *a, struct address *nextp);
 
-/* MetalLB's two forms: "192.168.1.0/24" (host bits are masked off, no blanks) and "a-b" (blanks around each side are
- * allowed, a <= b). -EINVAL with err naming the text and the accepted form. */
+/* MetalLB's two forms, read as Go does: "192.168.1.0/24" (host bits are masked off, no blanks, zeros before the length
+ * are allowed) and "a-b" (blanks around each side are allowed, a <= b; both of one family, where MetalLB makes an empty
+ * pool of some mixed ones). -EINVAL: err is `invalid CIDR "<text>": <what>; <remedy>`. */
 int address_range_parse(const char *text, struct address_range *rangep, struct error *err);
+
+/* As a CIDR where it is one, else "first-last". Returns text. */
+const char *address_range_format(const struct address_range *r, char text[ADDRESS_RANGE_TEXT]);
 bool address_range_contains(const struct address_range *r, const struct address *a);
 bool address_range_overlaps(const struct address_range *a, const struct address_range *b);
 
-/* Number of addresses; INT64_MAX when there are more than that (MetalLB reports the same). */
+/* Number of addresses, exact up to INT64_MAX, which stands for all above (MetalLB writes it from 2^62 on). */
 int64_t address_range_size(const struct address_range *r);
 
-/* "192.168.122.10/24", as an interface has it. */
+/* "192.168.122.10/24", as an interface has it. "::ffff:1.2.3.0/120" is 1.2.3.0/24, as in Go. */
 int address_prefix_parse(const char *text, struct address_prefix *prefixp, struct error *err);
 bool address_prefix_contains(const struct address_prefix *p, const struct address *a);
 

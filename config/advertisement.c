@@ -6,35 +6,52 @@
 
 #include "config/base/memory.h"
 
-static int decode_preferences(const json_t *list, struct advertisement *ad, struct error *err)
+static int decode_preference(const json_t *item, struct node_preference *p, struct error *err)
 {
+	const json_t *weight = json_object_get(item, "weight");
+	p->weight = (int)json_integer_value(weight);
+	if (!json_is_integer(weight) || json_integer_value(weight) < 1 || json_integer_value(weight) > 100)
+		return error_set(err, -EINVAL, "weight must be a whole number from 1 to 100");
+	int rc = selector_decode(json_object_get(item, "preference"), &p->selector, err);
+	if (rc < 0)
+		error_prefix(err, "preference");
+	return rc;
+}
+
+static int decode_preferences(const json_t *list, const char *field, struct advertisement *ad, struct error *err)
+{
+	if (!list || json_is_null(list))
+		return 0;
+	if (!json_is_array(list))
+		return error_set(err, -EINVAL, "%s must be a list of weights with preferences", field);
+	ad->preferences = mem_zalloc(json_array_size(list) * sizeof(*ad->preferences));
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		const json_t *item = json_array_get(list, i);
-		json_int_t weight = json_integer_value(json_object_get(item, "weight"));
-		if (weight < 1 || weight > 100)
-			return error_set(err, -EINVAL, "spec.preferredNodeSelectors[%zu].weight must be 1 to 100", i);
-		struct node_preference p = {.weight = (int)weight};
-		int rc = selector_decode(json_object_get(item, "preference"), &p.selector, err);
-		if (rc < 0)
+		int rc = decode_preference(json_array_get(list, i), &ad->preferences[i], err);
+		if (rc < 0) {
+			error_prefix(err, "%s[%zu]", field, i);
 			return rc;
-		ad->preferences = mem_realloc(ad->preferences, (ad->n_preferences + 1) * sizeof(p));
-		ad->preferences[ad->n_preferences++] = p;
+		}
+		ad->n_preferences++;
 	}
 	return 0;
 }
 
 static int decode_spec(const json_t *spec, struct advertisement *ad, struct error *err)
 {
-	int rc = strings_decode(json_object_get(spec, "ipAddressPools"), "spec.ipAddressPools", &ad->pools, &ad->n_pools, err);
+	if (!spec || json_is_null(spec))
+		return 0;
+	if (!json_is_object(spec))
+		return error_set(err, -EINVAL, "spec must be an object");
+	int rc = strings_decode_unique(json_object_get(spec, "ipAddressPools"), "spec.ipAddressPools", &ad->pools, &ad->n_pools, err);
 	if (rc == 0)
-		rc = selectors_decode(json_object_get(spec, "ipAddressPoolSelectors"), &ad->pool_selectors, err);
+		rc = selectors_decode(json_object_get(spec, "ipAddressPoolSelectors"), "spec.ipAddressPoolSelectors", &ad->pool_selectors, err);
 	if (rc == 0)
-		rc = selectors_decode(json_object_get(spec, "nodeSelectors"), &ad->node_selectors, err);
+		rc = selectors_decode(json_object_get(spec, "nodeSelectors"), "spec.nodeSelectors", &ad->node_selectors, err);
 	if (rc == 0)
-		rc = selectors_decode(json_object_get(spec, "serviceSelectors"), &ad->service_selectors, err);
+		rc = selectors_decode(json_object_get(spec, "serviceSelectors"), "spec.serviceSelectors", &ad->service_selectors, err);
 	if (rc == 0)
 		rc = strings_decode(json_object_get(spec, "interfaces"), "spec.interfaces", &ad->interfaces, &ad->n_interfaces, err);
-	return rc < 0 ? rc : decode_preferences(json_object_get(spec, "preferredNodeSelectors"), ad, err);
+	return rc < 0 ? rc : decode_preferences(json_object_get(spec, "preferredNodeSelectors"), "spec.preferredNodeSelectors", ad, err);
 }
 
 int advertisement_decode(const json_t *object, struct advertisement **adp, struct error *err)

@@ -23,7 +23,8 @@ struct advertisement {
 	size_t n_preferences;
 };
 
-/* *adp: to advertisement_free. -EINVAL: err names the object, the fault and the remedy. */
+/* Accepts what MetalLB accepts and refuses what it refuses: pools, nodes and links need not exist, a link may be named twice.
+ * *adp: to advertisement_free. -EINVAL: err names the object, the fault and the remedy. */
 int advertisement_decode(const json_t *object, struct advertisement **adp, struct error *err);
 
 /* The one that --pool implies: everything, from everywhere. */

@@ -104,16 +104,98 @@ int strings_decode(const json_t *json, const char *field, char ***itemsp, size_t
 	size_t n = 0;
 	for (size_t i = 0; i < json_array_size(json); i++) {
 		const char *text = json_string_value(json_array_get(json, i));
-		if (!text || strings_contain(items, n, text)) {
+		if (!text) {
 			strings_free(items, n);
-			return text ? error_set(err, -EINVAL, "duplicate definition of \"%.100s\" in %s; name it once", text, field)
-				    : error_set(err, -EINVAL, "%s must be a list of strings", field);
+			return error_set(err, -EINVAL, "%s must be a list of strings; put quotes around its entry number %zu", field, i + 1);
 		}
 		items[n++] = mem_strdup(text);
 	}
 	*itemsp = items;
 	*np = n;
 	return 0;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* One that is there twice, or NULL. By sorting: a list from outside may be long. */
+static const char *find_duplicate(char *const *items, size_t n)
+{
+	if (n < 2)
+		return NULL;
+	const char **sorted = mem_zalloc(n * sizeof(*sorted));
+	const char *found = NULL;
+	memcpy(sorted, items, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), compare_texts);
+	for (size_t i = 1; !found && i < n; i++)
+		if (strcmp(sorted[i - 1], sorted[i]) == 0)
+			found = sorted[i];
+	free(sorted);
+	return found;
+}
+
+int strings_decode_unique(const json_t *json, const char *field, char ***itemsp, size_t *np, struct error *err)
+{
+	int rc = strings_decode(json, field, itemsp, np, err);
+	const char *twice = rc == 0 ? find_duplicate(*itemsp, *np) : NULL;
+	if (!twice)
+		return rc;
+	rc = error_set(err, -EINVAL, "duplicate definition of \"%.100s\" in %s; name it once", twice, field);
+	strings_free(*itemsp, *np);
+	*itemsp = NULL;
+	*np = 0;
+	return rc;
+}
+
+/* ---- syntax ---- */
+
+static bool is_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* At most 63 letters, digits and -_. with a letter or digit at both ends. */
+static bool is_label_name(const char *text)
+{
+	size_t n = strlen(text);
+	if (n < 1 || n > 63 || !is_alnum(text[0]) || !is_alnum(text[n - 1]))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!is_alnum(text[i]) && !strchr("-_.", text[i]))
+			return false;
+	return true;
+}
+
+/* A DNS subdomain, in front of a key's slash. */
+static bool is_label_prefix(const char *from, const char *to)
+{
+	char before = '.';
+	if (from == to || to - from > 253)
+		return false;
+	for (const char *p = from; p < to; before = *p++) {
+		bool edge = before == '.' || p + 1 == to || p[1] == '.';
+		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9');
+		if (!plain && (*p == '.' ? before == '.' || p + 1 == to : *p != '-' || edge))
+			return false;
+	}
+	return true;
+}
+
+static int check_key(const char *key, struct error *err)
+{
+	const char *slash = strchr(key, '/');
+	if ((!slash || is_label_prefix(key, slash)) && is_label_name(slash ? slash + 1 : key))
+		return 0;
+	return error_set(err, -EINVAL, "\"%.100s\" is not a label key; write it as name or example.com/name, of letters, digits and -_.", key);
+}
+
+static int check_value(const char *value, struct error *err)
+{
+	if (!*value || is_label_name(value))
+		return 0;
+	return error_set(err, -EINVAL, "\"%.100s\" is not a label value; write up to 63 letters, digits and -_. with a letter or digit at both ends", value);
 }
 
 /* ---- selectors ---- */
@@ -144,55 +226,73 @@ static int decode_match_labels(const json_t *json, struct selector *s, struct er
 {
 	struct labels l;
 	int rc = labels_decode(json, &l, err);
-	if (rc < 0)
+	if (rc < 0) {
+		error_prefix(err, "matchLabels");
 		return rc;
-	for (size_t i = 0; i < l.n; i++) {
+	}
+	for (size_t i = 0; rc == 0 && i < l.n; i++) {
 		struct requirement *r = add_requirement(s);
 		r->op = REQUIRE_IN;
 		r->key = mem_strdup(l.items[i].key);
 		r->values = mem_zalloc(sizeof(char *));
 		r->values[0] = mem_strdup(l.items[i].value);
 		r->n_values = 1;
+		rc = check_key(r->key, err);
+		if (rc == 0)
+			rc = check_value(r->values[0], err);
 	}
 	labels_free(&l);
-	return 0;
+	return rc;
+}
+
+static int decode_operator(const char *op, enum requirement_operator *opp, struct error *err)
+{
+	static const char *const OPERATORS[] = {"In", "NotIn", "Exists", "DoesNotExist"};
+	for (int i = REQUIRE_IN; i <= REQUIRE_NOT_EXISTS; i++)
+		if (strcmp(op, OPERATORS[i]) == 0) {
+			*opp = (enum requirement_operator)i;
+			return 0;
+		}
+	return error_set(err, -EINVAL, "\"%.50s\" is not a valid label selector operator; write In, NotIn, Exists or DoesNotExist", op);
 }
 
 static int decode_expression(const json_t *json, struct selector *s, struct error *err)
 {
-	static const char *const OPERATORS[] = {"In", "NotIn", "Exists", "DoesNotExist"};
 	const char *key = json_string_value(json_object_get(json, "key"));
 	const char *op = json_string_value(json_object_get(json, "operator"));
 	if (!key || !*key || !op)
 		return error_set(err, -EINVAL, "a label selector's matchExpressions need key and operator");
-	for (int i = REQUIRE_IN; i <= REQUIRE_NOT_EXISTS; i++) {
-		if (strcmp(op, OPERATORS[i]) != 0)
-			continue;
-		struct requirement *r = add_requirement(s);
-		r->op = (enum requirement_operator)i;
-		r->key = mem_strdup(key);
-		int rc = strings_decode(json_object_get(json, "values"), "values", &r->values, &r->n_values, err);
-		if (rc == 0 && (i <= REQUIRE_NOT_IN) != (r->n_values > 0))
-			rc = error_set(err, -EINVAL, "a label selector's operator %s %s values", op, i <= REQUIRE_NOT_IN ? "needs" : "takes no");
+	struct requirement *r = add_requirement(s);
+	r->key = mem_strdup(key);
+	int rc = decode_operator(op, &r->op, err);
+	if (rc == 0)
+		rc = check_key(key, err);
+	if (rc == 0)
+		rc = strings_decode(json_object_get(json, "values"), "values", &r->values, &r->n_values, err);
+	if (rc < 0)
 		return rc;
-	}
-	return error_set(err, -EINVAL, "\"%.50s\" is not a label selector operator (In, NotIn, Exists, DoesNotExist)", op);
+	bool takes_values = r->op == REQUIRE_IN || r->op == REQUIRE_NOT_IN;
+	if (takes_values && r->n_values == 0)
+		return error_set(err, -EINVAL, "a label selector's operator %s needs values; give at least one, or use Exists or DoesNotExist", op);
+	if (!takes_values && r->n_values > 0)
+		return error_set(err, -EINVAL, "a label selector's operator %s takes no values; remove \"%.100s\", or use In or NotIn", op, r->values[0]);
+	for (size_t i = 0; rc == 0 && i < r->n_values; i++)
+		rc = check_value(r->values[i], err);
+	return rc;
 }
 
 int selector_decode(const json_t *json, struct selector *selectorp, struct error *err)
 {
 	struct selector s = {0};
+	*selectorp = s;
 	if (!json_is_object(json))
-		return error_set(err, -EINVAL, "a label selector must be an object");
-	int rc = decode_match_labels(json_object_get(json, "matchLabels"), &s, err);
+		return error_set(err, -EINVAL, "a label selector must be an object with matchLabels or matchExpressions");
 	const json_t *expressions = json_object_get(json, "matchExpressions");
-	for (size_t i = 0; rc == 0 && i < json_array_size(expressions); i++) {
-		for (size_t j = 0; rc == 0 && j < i; j++)
-			if (json_equal(json_array_get(expressions, i), json_array_get(expressions, j)))
-				rc = error_set(err, -EINVAL, "duplicate definition of a match expression");
-		if (rc == 0)
-			rc = decode_expression(json_array_get(expressions, i), &s, err);
-	}
+	if (expressions && !json_is_array(expressions) && !json_is_null(expressions))
+		return error_set(err, -EINVAL, "a label selector's matchExpressions must be a list");
+	int rc = decode_match_labels(json_object_get(json, "matchLabels"), &s, err);
+	for (size_t i = 0; rc == 0 && i < json_array_size(expressions); i++)
+		rc = decode_expression(json_array_get(expressions, i), &s, err);
 	if (rc < 0)
 		selector_free(&s);
 	else
@@ -200,7 +300,63 @@ int selector_decode(const json_t *json, struct selector *selectorp, struct error
 	return rc;
 }
 
-int selectors_decode(const json_t *json, struct selectors *selectorsp, struct error *err)
+/* ---- lists of selectors ---- */
+
+/* Both without duplicates, so equal as sets when each of a's is in b. */
+static bool same_values(const struct requirement *a, const struct requirement *b)
+{
+	if (a->n_values != b->n_values)
+		return false;
+	for (size_t i = 0; i < a->n_values; i++)
+		if (!strings_contain(b->values, b->n_values, a->values[i]))
+			return false;
+	return true;
+}
+
+static bool same_requirement(const struct requirement *a, const struct requirement *b)
+{
+	return a->op == b->op && strcmp(a->key, b->key) == 0 && same_values(a, b);
+}
+
+/* matchLabels come first: the first n_labels requirements, in any order; expressions count in theirs, as in MetalLB. */
+static bool same_selector(const struct selector *a, size_t a_labels, const struct selector *b, size_t b_labels)
+{
+	if (a->n != b->n || a_labels != b_labels)
+		return false;
+	for (size_t i = 0; i < a_labels; i++) {
+		bool found = false;
+		for (size_t j = 0; !found && j < b_labels; j++)
+			found = same_requirement(&a->requirements[i], &b->requirements[j]);
+		if (!found)
+			return false;
+	}
+	for (size_t i = a_labels; i < a->n; i++)
+		if (!same_requirement(&a->requirements[i], &b->requirements[i]))
+			return false;
+	return true;
+}
+
+static int refuse_duplicates_within(const struct selector *s, size_t n_labels, struct error *err)
+{
+	for (size_t i = n_labels; i < s->n; i++) {
+		const struct requirement *r = &s->requirements[i];
+		const char *twice = find_duplicate(r->values, r->n_values);
+		if (twice)
+			return error_set(err, -EINVAL, "duplicate definition of match expression value \"%.100s\" for the key %.100s; name it once",
+					 twice, r->key);
+		for (size_t j = n_labels; j < i; j++)
+			if (same_requirement(r, &s->requirements[j]))
+				return error_set(err, -EINVAL, "duplicate definition of a match expression for the key %.100s; name it once", r->key);
+	}
+	return 0;
+}
+
+static size_t count_labels(const json_t *list, size_t i)
+{
+	return json_object_size(json_object_get(json_array_get(list, i), "matchLabels"));
+}
+
+int selectors_decode(const json_t *json, const char *field, struct selectors *selectorsp, struct error *err)
 {
 	struct selectors list = {0};
 	int rc = 0;
@@ -208,15 +364,19 @@ int selectors_decode(const json_t *json, struct selectors *selectorsp, struct er
 	if (!json || json_is_null(json))
 		return 0;
 	if (!json_is_array(json))
-		return error_set(err, -EINVAL, "label selectors must be a list");
+		return error_set(err, -EINVAL, "%s must be a list of label selectors", field);
 	list.items = mem_zalloc(json_array_size(json) * sizeof(*list.items));
 	for (size_t i = 0; rc == 0 && i < json_array_size(json); i++) {
-		for (size_t j = 0; rc == 0 && j < i; j++)
-			if (json_equal(json_array_get(json, i), json_array_get(json, j)))
-				rc = error_set(err, -EINVAL, "duplicate definition of a label selector; name it once");
-		if (rc == 0)
-			rc = selector_decode(json_array_get(json, i), &list.items[list.n], err);
+		struct selector *s = &list.items[i];
+		rc = selector_decode(json_array_get(json, i), s, err);
 		list.n += rc == 0;
+		if (rc == 0)
+			rc = refuse_duplicates_within(s, count_labels(json, i), err);
+		for (size_t j = 0; rc == 0 && j < i; j++)
+			if (same_selector(s, count_labels(json, i), &list.items[j], count_labels(json, j)))
+				rc = error_set(err, -EINVAL, "duplicate definition of a label selector; it is the same as number %zu, remove one", j + 1);
+		if (rc < 0)
+			error_prefix(err, "%s[%zu]", field, i);
 	}
 	if (rc < 0)
 		selectors_free(&list);

@@ -44,19 +44,24 @@ struct selectors {   /* a list: any of them must match */
 	size_t n;
 };
 
-/* A JSON array of LabelSelectors; absent gives an empty list. -EINVAL names the fault ("duplicate definition of ...",
- * unknown operator, ...). */
-int selectors_decode(const json_t *json, struct selectors *selectorsp, struct error *err);
-bool selector_matches(const struct selector *s, const struct labels *labels);
+/* One LabelSelector, checked as Kubernetes does: syntax of keys and values, operators, values where they belong. A value or
+ * requirement that is there twice is accepted, as MetalLB does in preferredNodeSelectors. -EINVAL; call selector_free else. */
 int selector_decode(const json_t *json, struct selector *selectorp, struct error *err);
+bool selector_matches(const struct selector *s, const struct labels *labels);
 void selector_free(struct selector *s);
+
+/* A JSON array of LabelSelectors in which nothing is there twice (order of values does not count); absent gives an empty
+ * list. -EINVAL: err begins with field and index and names the fault ("duplicate definition of ...", ...). */
+int selectors_decode(const json_t *json, const char *field, struct selectors *selectorsp, struct error *err);
 
 /* True when any matches; for an empty list: empty_matches. */
 bool selectors_match(const struct selectors *s, const struct labels *labels, bool empty_matches);
 void selectors_free(struct selectors *s);
 
-/* A JSON array of strings without duplicates. *itemsp: to free one by one and as a whole (strings_free). */
+/* A JSON array of strings; absent gives an empty list. strings_decode_unique refuses duplicates. field is its name in err.
+ * *itemsp: to strings_free. */
 int strings_decode(const json_t *json, const char *field, char ***itemsp, size_t *np, struct error *err);
+int strings_decode_unique(const json_t *json, const char *field, char ***itemsp, size_t *np, struct error *err);
 bool strings_contain(char *const *items, size_t n, const char *text);
 void strings_free(char **items, size_t n);
 

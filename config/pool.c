@@ -15,12 +15,35 @@ static int add_range(struct pool *pool, const char *text, struct error *err)
 	int rc = address_range_parse(text, &r, err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < pool->n_ranges; i++)
-		if (address_range_overlaps(&pool->ranges[i], &r))
-			return error_set(err, -EINVAL, "\"%.100s\" overlaps with an entry before it; remove one of them", text);
 	pool->ranges = mem_realloc(pool->ranges, (pool->n_ranges + 1) * sizeof(r));
 	pool->ranges[pool->n_ranges++] = r;
 	return 0;
+}
+
+static int by_first(const void *a, const void *b)
+{
+	const struct address_range *x = *(const struct address_range *const *)a, *y = *(const struct address_range *const *)b;
+	int order = address_compare(&x->first, &y->first);
+	return order ? order : (x > y) - (x < y);
+}
+
+/* Sorted, as a pool may have thousands of entries: if any two overlap, then two neighbours do. */
+static int refuse_overlap(const struct pool *pool, struct error *err)
+{
+	const struct address_range **sorted = mem_zalloc(pool->n_ranges * sizeof(*sorted));
+	int rc = 0;
+	for (size_t i = 0; i < pool->n_ranges; i++)
+		sorted[i] = &pool->ranges[i];
+	qsort(sorted, pool->n_ranges, sizeof(*sorted), by_first);
+	for (size_t i = 1; rc == 0 && i < pool->n_ranges; i++) {
+		const struct address_range *a = sorted[i - 1], *b = sorted[i];
+		char later[ADDRESS_RANGE_TEXT], earlier[ADDRESS_RANGE_TEXT];
+		if (address_range_overlaps(a, b))
+			rc = error_set(err, -EINVAL, "CIDR \"%s\" overlaps with already defined CIDR \"%s\" of the same pool; remove one of them",
+				       address_range_format(a < b ? b : a, later), address_range_format(a < b ? a : b, earlier));
+	}
+	free(sorted);
+	return rc;
 }
 
 static int decode_bool(const json_t *spec, const char *field, bool fallback, bool *valuep, struct error *err)
@@ -41,31 +64,46 @@ static int decode_allocation(const json_t *allocation, struct pool *pool, struct
 		return 0;
 	if (!json_is_object(allocation))
 		return error_set(err, -EINVAL, "spec.serviceAllocation must be an object");
+	const json_t *priority = json_object_get(allocation, "priority");
+	if (priority && !json_is_integer(priority) && !json_is_null(priority))
+		return error_set(err, -EINVAL, "spec.serviceAllocation.priority must be a whole number");
 	pool->restricted = true;
-	pool->priority = (int)json_integer_value(json_object_get(allocation, "priority"));
-	int rc = strings_decode(json_object_get(allocation, "namespaces"), "spec.serviceAllocation.namespaces",
-				&pool->namespaces, &pool->n_namespaces, err);
+	pool->priority = json_integer_value(priority);
+	int rc = strings_decode_unique(json_object_get(allocation, "namespaces"), "spec.serviceAllocation.namespaces",
+				       &pool->namespaces, &pool->n_namespaces, err);
 	if (rc == 0)
-		rc = selectors_decode(json_object_get(allocation, "namespaceSelectors"), &pool->namespace_selectors, err);
+		rc = selectors_decode(json_object_get(allocation, "namespaceSelectors"), "spec.serviceAllocation.namespaceSelectors",
+				      &pool->namespace_selectors, err);
 	if (rc == 0)
-		rc = selectors_decode(json_object_get(allocation, "serviceSelectors"), &pool->service_selectors, err);
+		rc = selectors_decode(json_object_get(allocation, "serviceSelectors"), "spec.serviceAllocation.serviceSelectors",
+				      &pool->service_selectors, err);
 	return rc;
 }
 
-static int decode_spec(const json_t *spec, struct pool *pool, struct error *err)
+static int decode_addresses(const json_t *addresses, struct pool *pool, struct error *err)
 {
-	const json_t *addresses = json_object_get(spec, "addresses");
-	if (!json_is_array(addresses) || json_array_size(addresses) == 0)
+	if (addresses && !json_is_array(addresses) && !json_is_null(addresses))
+		return error_set(err, -EINVAL, "spec.addresses must be a list of strings; put a dash in front of each entry");
+	if (json_array_size(addresses) == 0)
 		return error_set(err, -EINVAL, "pool has no prefixes defined; give spec.addresses a CIDR or a range");
 	for (size_t i = 0; i < json_array_size(addresses); i++) {
 		const char *text = json_string_value(json_array_get(addresses, i));
 		if (!text)
-			return error_set(err, -EINVAL, "spec.addresses must be a list of strings");
+			return error_set(err, -EINVAL, "spec.addresses must be a list of strings; put quotes around its entry number %zu", i + 1);
 		int rc = add_range(pool, text, err);
 		if (rc < 0)
 			return rc;
 	}
-	int rc = decode_bool(spec, "autoAssign", true, &pool->auto_assign, err);
+	return refuse_overlap(pool, err);
+}
+
+static int decode_spec(const json_t *spec, struct pool *pool, struct error *err)
+{
+	if (spec && !json_is_object(spec) && !json_is_null(spec))
+		return error_set(err, -EINVAL, "spec must be an object");
+	int rc = decode_addresses(json_object_get(spec, "addresses"), pool, err);
+	if (rc == 0)
+		rc = decode_bool(spec, "autoAssign", true, &pool->auto_assign, err);
 	if (rc == 0)
 		rc = decode_bool(spec, "avoidBuggyIPs", false, &pool->avoid_buggy_ips, err);
 	return rc < 0 ? rc : decode_allocation(json_object_get(spec, "serviceAllocation"), pool, err);
@@ -124,6 +162,8 @@ int pool_from_flag(const char *text, unsigned nth, struct pool **poolp, struct e
 	if (rc == 0 && pool->n_ranges == 0)
 		rc = error_set(err, -EINVAL, "no address range; write it as 192.168.1.100-192.168.1.150");
 	free(copy);
+	if (rc == 0)
+		rc = refuse_overlap(pool, err);
 	if (rc < 0) {
 		pool_free(pool);
 		return rc;

@@ -12,14 +12,16 @@ struct pool {
 	bool auto_assign;               /* false: only for Services that name the pool or one of its addresses */
 	bool avoid_buggy_ips;           /* IPv4 addresses that end in .0 or .255 do not belong to the pool */
 	bool restricted;                /* has spec.serviceAllocation */
-	int priority;                   /* lower first; 0 is last */
+	int64_t priority;               /* lower first; 0 is last */
 	char **namespaces;
 	size_t n_namespaces;
 	struct selectors namespace_selectors;
 	struct selectors service_selectors;
 };
 
-/* Decodes and validates one object. *poolp: to pool_free. -EINVAL: err names the pool, the fault and the remedy. */
+/* Decodes and validates one object: accepts what MetalLB accepts and refuses what it refuses, but for a range from one family
+ * to the other, which is an error here. *poolp: to pool_free. -EINVAL: err names the pool, the fault, with MetalLB's words,
+ * and the remedy. Not seen here: overlaps with other pools (pool_overlaps), objects of another namespace. */
 int pool_decode(const json_t *object, struct pool **poolp, struct error *err);
 
 /* A --pool flag: "RANGE", "RANGE,RANGE", each a CIDR or from-to, options "name=...", "autoAssign=false",

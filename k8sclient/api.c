@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "config/base/clock.h"
 #include "config/base/deadline.h"
@@ -17,10 +18,12 @@
 #define RATE_PER_S 50.0       /* ownership.md: Lease writes <= 50/s a node; reads are rare */
 #define RATE_BURST 100.0
 #define TRIES 10
+#define BACKGROUND_MAX 2000   /* waiting; more are dropped */
 
 struct api_call {
 	struct api *api;
-	struct api_call *next;        /* in api->calls, oldest first */
+	struct api_call *prev, *next; /* in its queue, oldest first */
+	bool background;
 	struct http_transfer *transfer;
 	char *method, *path, *content_type, *body;
 	int64_t timeout;
@@ -34,9 +37,12 @@ struct api {
 	struct turn *turn;
 	struct credentials *credentials;
 	struct http *http;
-	struct api_call *calls;
+	struct api_call *calls, *background;   /* two queues; what informs only waits for what matters */
+	size_t n_background;
 	size_t in_flight, pending;
 	uint64_t failures;
+	size_t in_flight_max;
+	double rate, burst;
 	double tokens;
 	int64_t filled_at;
 	struct deadline wake;
@@ -108,10 +114,12 @@ void api_describe(struct api_failure *f, const char *method, const char *path, i
 static void call_free(struct api_call *call)
 {
 	struct api *api = call->api;
-	struct api_call **place = &api->calls;
-	while (*place != call)
-		place = &(*place)->next;
-	*place = call->next;
+	if (call->background) {
+		DL_DELETE(api->background, call);
+		api->n_background--;
+	} else {
+		DL_DELETE(api->calls, call);
+	}
 	api->pending--;
 	if (call->transfer) {
 		api->in_flight--;
@@ -191,25 +199,35 @@ static void dispatch(struct api *api, struct api_call *call)
 	call->transfer = http_start(api->http, &request);
 }
 
-static void api_step(void *data)
+/* Starts what can be started of one queue; *wakep: when there is more. True: something had to wait for a place. */
+static bool start_calls(struct api *api, struct api_call *first, size_t most, int64_t now, int64_t *wakep)
 {
-	struct api *api = data;
-	int64_t now = clock_now(), wake = CLOCK_NEVER;
-	api->tokens += (double)(now - api->filled_at) / 1e6 * RATE_PER_S;
-	api->tokens = api->tokens > RATE_BURST ? RATE_BURST : api->tokens;
-	api->filled_at = now;
-	for (struct api_call *call = api->calls; call && api->in_flight < IN_FLIGHT; call = call->next) {
+	for (struct api_call *call = first; call; call = call->next) {
 		if (call->not_before == CLOCK_NEVER)
 			continue;
 		if (call->not_before > now) {
-			wake = clock_min(wake, call->not_before);
+			*wakep = clock_min(*wakep, call->not_before);
+		} else if (api->in_flight >= most) {
+			return true;
 		} else if (api->tokens < 1.0) {
-			wake = clock_min(wake, now + 20 * CLOCK_MS);
-			break;
+			*wakep = clock_min(*wakep, now + 20 * CLOCK_MS);
+			return true;
 		} else {
 			dispatch(api, call);
 		}
 	}
+	return false;
+}
+
+static void api_step(void *data)
+{
+	struct api *api = data;
+	int64_t now = clock_now(), wake = CLOCK_NEVER;
+	api->tokens += (double)(now - api->filled_at) / 1e6 * api->rate;
+	api->tokens = api->tokens > api->burst || api->rate <= 0.0 ? api->burst : api->tokens;
+	api->filled_at = now;
+	if (!start_calls(api, api->calls, api->in_flight_max, now, &wake))
+		start_calls(api, api->background, (api->in_flight_max + 3) / 4, now, &wake);
 	deadline_set(&api->wake, wake);
 }
 
@@ -225,16 +243,26 @@ void api_init(struct api **apip, uv_loop_t *loop, struct turn *turn, struct cred
 	api->turn = turn;
 	api->credentials = credentials;
 	api->http = http;
-	api->tokens = RATE_BURST;
+	api->in_flight_max = IN_FLIGHT;
+	api->rate = RATE_PER_S;
+	api->tokens = api->burst = RATE_BURST;
 	api->filled_at = clock_now();
 	deadline_init(&api->wake, loop, on_wake, api);
 	turn_add(turn, api_step, api);
 	*apip = api;
 }
 
+void api_set_limits(struct api *api, size_t in_flight, double rate)
+{
+	api->in_flight_max = in_flight;
+	api->rate = rate;
+}
+
 struct api_call *api_send(struct api *api, const struct api_request *request)
 {
-	struct api_call *call = mem_zalloc(sizeof(*call)), **place = &api->calls;
+	if (request->background && api->n_background >= BACKGROUND_MAX)
+		return NULL;
+	struct api_call *call = mem_zalloc(sizeof(*call));
 	call->api = api;
 	call->method = mem_strdup(request->method);
 	call->path = mem_strdup(request->path);
@@ -243,9 +271,13 @@ struct api_call *api_send(struct api *api, const struct api_request *request)
 	call->timeout = request->timeout ? request->timeout : TIMEOUT;
 	call->on_result = request->on_result;
 	call->data = request->data;
-	while (*place)
-		place = &(*place)->next;
-	*place = call;
+	call->background = request->background;
+	if (call->background) {
+		DL_APPEND(api->background, call);
+		api->n_background++;
+	} else {
+		DL_APPEND(api->calls, call);
+	}
 	api->pending++;
 	turn_again(api->turn);
 	return call;
@@ -281,5 +313,7 @@ void api_close(struct api *api)
 {
 	while (api->calls)
 		call_free(api->calls);
+	while (api->background)
+		call_free(api->background);
 	deadline_close(&api->wake, on_deadline_closed);
 }

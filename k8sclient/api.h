@@ -30,6 +30,7 @@ struct api_request {
 	const char *method, *path;
 	const char *content_type;   /* NULL: no body */
 	json_t *body;               /* borrowed for the call */
+	bool background;            /* an Event: sent when nothing that matters waits; dropped (NULL) when thousands wait */
 	int64_t timeout;            /* per try, microseconds; 0: the default of 10 s */
 	void (*on_result)(void *data, const struct api_result *result);
 	void *data;
@@ -41,6 +42,10 @@ static inline bool api_succeeded(const struct api_result *r)
 }
 
 void api_init(struct api **apip, uv_loop_t *loop, struct turn *turn, struct credentials *credentials, struct http *http);
+
+/* How many requests may be under way at once, and how many a second may start (0: as many as the server takes). The
+ * defaults suit one node of many; the leader of a cluster may ask for more: it is limited by the server's 429. */
+void api_set_limits(struct api *api, size_t in_flight, double rate);
 struct api_call *api_send(struct api *api, const struct api_request *request);
 void api_cancel(struct api_call *call);   /* NULL is fine; no callback follows */
 struct http *api_http(struct api *api);

@@ -101,7 +101,7 @@ void events_emit(struct events *e, const struct event *event)
 	if (!*event->object->name_space)
 		json_object_del(json_object_get(body, "regarding"), "namespace");
 	char *path = mem_printf("/apis/events.k8s.io/v1/namespaces/%s/events", ns);
-	struct api_request request = {.method = "POST", .path = path, .content_type = API_JSON, .body = body, .on_result = on_result, .data = e};
+	struct api_request request = {.method = "POST", .path = path, .content_type = API_JSON, .body = body, .background = true, .on_result = on_result, .data = e};
 	api_send(e->api, &request);
 	json_decref(body);
 	free(path);

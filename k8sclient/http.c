@@ -182,7 +182,8 @@ static void multi_open(struct http *http)
 	curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
 	curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
 	curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
-	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, 4L);   /* idle connections kept */
+	/* Watches in use count too: with fewer than all a connection would be closed, and a handshake made, for each request. */
+	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, 40L);
 }
 
 /* Of the plugin's state (http_step looks), or of a held transfer's time. */

@@ -56,14 +56,18 @@ static bool one_is_enough(const struct service *s)
 	return s->n_families == 1 || s->policy == PREFER_DUAL_STACK;
 }
 
+static void swap(struct holding *h)
+{
+	struct address t = h->ips[0];
+	h->ips[0] = h->ips[1];
+	h->ips[1] = t;
+}
+
 /* "[v4, v6]" whatever the order of families (MetalLB). */
 static void v4_first(struct holding *h)
 {
-	if (h->n == 2 && h->ips[0].family == ADDRESS_V6) {
-		struct address t = h->ips[0];
-		h->ips[0] = h->ips[1];
-		h->ips[1] = t;
-	}
+	if (h->n == 2 && h->ips[0].family == ADDRESS_V6)
+		swap(h);
 }
 
 static bool same_set(const struct address *a, size_t n, const struct address *b, size_t k)
@@ -94,7 +98,7 @@ static bool find_pool(const struct choosing *c, struct holding *h, struct error 
 	for (size_t i = 0; i < h->n; i++) {
 		const struct pool *p = model_pool_of(c->m, &h->ips[i]);
 		if (!p) {
-			error_set(why, 0, "%s is not allowed in config: it is in no pool; choose an address of a pool or add one that has it",
+			error_set(why, 0, "%s is in no pool (not allowed in config); choose an address of a pool or add one that has it",
 				  address_format(&h->ips[i], text));
 			return false;
 		}
@@ -181,6 +185,8 @@ static struct holding recorded(struct choosing *c)
 		memcpy(h.ips, c->q.ips, sizeof(h.ips));   /* in the order asked for */
 	else
 		v4_first(&h);
+	if (h.n == 2 && c->s->n_ingress == 1 && address_equal(&c->s->ingress[0], &h.ips[1]))
+		swap(&h);   /* what it shows stays first, the new one is added */
 	return h;
 }
 
@@ -206,7 +212,7 @@ static struct holding held(struct choosing *c)
 		say(c, "nolbIPsIPFamily", true, "the addresses in its status are not one or two of different families; they are put right");
 	asserted = shown;
 	bool shown_ok = shown.n && !odd && may_hold(c, &shown, &why);
-	if (shown_ok && (all_recorded(c, &shown) || rec.n == 0))
+	if (shown_ok && (rec.n == 0 || (all_recorded(c, &shown) && shown.n >= rec.n)))
 		return shown;
 	/* Granted a moment ago, and its records are on their way: go on with that instead of taking another. */
 	struct holding granted = {.n = c->k->claimant->n};
@@ -460,6 +466,8 @@ void allocation_choose(struct allocation_choice *out, const struct model *m, con
 		return;
 	}
 	out->waiting = true;
+	if (wants_other && now.n < c.s->n_families && !extend(&c, &now))
+		now.n = 0;   /* half of what it needs is nothing */
 	if (now.n) {   /* it keeps what it has until the wanted one is free */
 		say(&c, "LoadBalancerFailed", true, why.text);
 		take(&c, &now);

@@ -84,8 +84,10 @@ static void table(struct buffer *out, const struct row *rows, size_t n)
 	buffer_printf(out, "%-*s  %-8s  %-*s  %-*s  %s\n", (int)name, "SERVICE", "STATE", (int)addresses, "ADDRESS", (int)pool, "POOL", "REMARK");
 	for (size_t i = 0; i < n; i++) {
 		char *text = allocation_addresses(rows[i].allocation);
-		buffer_printf(out, "%-*s  %-8s  %-*s  %-*s  %s\n", (int)name, rows[i].service->meta.key, allocation_verb(rows[i].allocation, rows[i].service),
-			      (int)addresses, text, (int)pool, rows[i].allocation->pool ? rows[i].allocation->pool : "-", remark_of(&rows[i]));
+		const char *remark = remark_of(&rows[i]);
+		buffer_printf(out, "%-*s  %-8s  %-*s  %-*s%s%s\n", (int)name, rows[i].service->meta.key, allocation_verb(rows[i].allocation, rows[i].service),
+			      (int)addresses, text, *remark ? (int)pool : 0, rows[i].allocation->pool ? rows[i].allocation->pool : "-",
+			      *remark ? "  " : "", remark);
 		free(text);
 	}
 }
@@ -103,10 +105,12 @@ static json_t *row_json(const struct row *r)
 			 allocation_verb(a, r->service), "addresses", addresses, "pool", a->pool, "waiting", a->waiting, "notices", notices);
 }
 
-void allocation_report(struct buffer *out, const struct allocator *a, const struct model *m, bool json)
+size_t allocation_report(struct buffer *out, const struct allocator *a, const struct model *m, bool json)
 {
-	size_t n;
+	size_t n, without = 0;
 	struct row *rows = rows_of(a, m, &n);
+	for (size_t i = 0; i < n; i++)
+		without += rows[i].allocation->n == 0;
 	if (json) {
 		json_t *services = json_array(), *root;
 		for (size_t i = 0; i < n; i++)
@@ -120,4 +124,5 @@ void allocation_report(struct buffer *out, const struct allocator *a, const stru
 		table(out, rows, n);
 	}
 	free(rows);
+	return without;
 }

@@ -5,8 +5,8 @@
 #include "config/base/buffer.h"
 #include "speaker/allocator.h"
 
-/* One row a Service of ours, by name. The "what" column: "has", "would get", "would move to", "waits", ... */
-void allocation_report(struct buffer *out, const struct allocator *a, const struct model *m, bool json);
+/* One row a Service of ours, by name. Returns how many have no address (to be). */
+size_t allocation_report(struct buffer *out, const struct allocator *a, const struct model *m, bool json);
 
 /* What is (to be) done for one Service: "has", "gets", "moves to", "loses", "waits"; for the log too. */
 const char *allocation_verb(const struct allocation *a, const struct service *s);

@@ -444,7 +444,7 @@ static void take_all(struct allocator *a)
 	address_book_recount(&a->book);
 }
 
-/* Who has an address re-asserts it before anybody may take one; then first come, first served. */
+/* Who has all he needs re-asserts it before anybody may take something, then who has a part; then first come, first served. */
 struct queued {
 	struct entry *entry;
 	const struct service *service;
@@ -468,7 +468,8 @@ static void decide_queue(struct allocator *a, int64_t now)
 		struct entry *e = a->queue[i];
 		const struct service *s = model_service(a->m, e->c.key);
 		bool ours = s && model_is_ours(a->m, s);
-		order[i] = (struct queued){e, s, !ours ? 0 : s->n_ingress || e->c.n || model_records_naming(a->m, e->c.key, &named) ? 1 : 2};
+		bool some = ours && (s->n_ingress || e->c.n || model_records_naming(a->m, e->c.key, &named));
+		order[i] = (struct queued){e, s, !ours ? 0 : s->n_ingress && s->n_ingress >= s->n_families ? 1 : some ? 2 : 3};
 	}
 	a->n_queue = 0;
 	qsort(order, n, sizeof(*order), by_right);
@@ -594,7 +595,10 @@ size_t allocator_waiting(const struct allocator *a)
 	return a->waiting;
 }
 
-size_t allocator_count(const struct allocator *a)
+int64_t allocator_services(const struct allocator *a, const char *pool)
 {
-	return HASH_COUNT(a->entries);
+	int64_t n = 0;
+	for (const struct entry *e = a->entries; e; e = e->hh.next)
+		n += e->out.pool && strcmp(e->out.pool, pool) == 0;
+	return n;
 }

@@ -68,8 +68,10 @@ bool allocator_needs(const struct allocator *a, const struct record *r, size_t n
 /* Distinct addresses of the pool that are granted or recorded. */
 int64_t allocator_in_use(const struct allocator *a, const char *pool, enum address_family family);
 
+/* Services that have an address of the pool. */
+int64_t allocator_services(const struct allocator *a, const char *pool);
+
 /* Services that lack something they ask for. */
 size_t allocator_waiting(const struct allocator *a);
-size_t allocator_count(const struct allocator *a);
 
 #endif

@@ -11,15 +11,21 @@
 #include "config/base/log.h"
 #include "config/base/memory.h"
 #include "config/options.h"
+#include "speaker/allocation_report.h"
 #include "speaker/cluster.h"
 #include "speaker/commands.h"
+#include "speaker/configuration_state.h"
 #include "speaker/controller_role.h"
+#include "speaker/dry_run_role.h"
 #include "speaker/identity.h"
 #include "speaker/monitoring.h"
 #include "speaker/names.h"
+#include "speaker/permissions.h"
 #include "speaker/speaker_role.h"
 
 #define START_RETRY (2 * CLOCK_S)
+#define PATIENCE (20 * CLOCK_S)    /* of a one-time run: a dead leader's Lease has ended by then */
+#define CONTROLLER_REQUESTS 16     /* of a controller under way at once */
 
 struct daemon {
 	struct options options;
@@ -34,10 +40,15 @@ struct daemon {
 	struct leadership *leadership;
 	struct cluster *cluster;
 	struct controller_role *controller;
+	struct dry_run_role *dry_run;
 	struct speaker_role *speaker;
+	struct permissions *permissions;
+	struct configuration_state *states[2];   /* the controller's, the speaker's */
+	unsigned state_revision;
 	struct monitoring *monitoring;
 	uv_signal_t signals[2];
 	struct deadline retry;     /* of the start */
+	struct deadline patience;  /* of a one-time run */
 	struct deadline finish;    /* close everything, outside of any callback */
 	bool stopping, said_waiting;
 	int exit_code;
@@ -54,7 +65,11 @@ static void close_all(void *data)
 {
 	struct daemon *d = data;
 	monitoring_close(d->monitoring);
+	permissions_close(d->permissions);
+	for (int i = 0; i < 2; i++)
+		configuration_state_close(d->states[i]);
 	controller_role_close(d->controller);
+	dry_run_role_close(d->dry_run);
 	speaker_role_close(d->speaker);
 	if (d->cluster)
 		cluster_close(d->cluster);
@@ -64,6 +79,7 @@ static void close_all(void *data)
 	for (int i = 0; i < 2; i++)
 		uv_close((uv_handle_t *)&d->signals[i], NULL);
 	deadline_close(&d->retry, NULL);
+	deadline_close(&d->patience, NULL);
 	deadline_close(&d->finish, NULL);
 	turn_close(&d->turn);
 }
@@ -124,20 +140,128 @@ static void use_flag_pools(struct daemon *d)
 	m->pools_synced = m->advertisements_synced = true;
 }
 
+/* ---- one-time runs ---- */
+
+static void report(struct daemon *d, const struct allocator *a)
+{
+	struct buffer text = BUFFER_INIT;
+	size_t without = allocation_report(&text, a, cluster_model(d->cluster), d->options.json);
+	fputs(buffer_string(&text), stdout);
+	fflush(stdout);
+	buffer_free(&text);
+	d->exit_code = without ? EXIT_FAILED : EXIT_DONE;
+	d->stopping = true;
+	on_left(d);
+}
+
+static void once_step(void *data)
+{
+	struct daemon *d = data;
+	if (d->stopping || api_pending(d->api))   /* Events may be on their way */
+		return;
+	if (d->dry_run && dry_run_role_done(d->dry_run))
+		report(d, dry_run_role_allocator(d->dry_run));
+	else if (d->controller && controller_role_at_rest(d->controller))
+		report(d, controller_role_allocator(d->controller));
+}
+
+/* Nothing may keep a one-time run for ever. */
+static void on_patience(void *data)
+{
+	struct daemon *d = data;
+	if (d->stopping)
+		return;
+	if (!cluster_api_answers(d->cluster)) {
+		fprintf(stderr, "l2lb: the API server at %s does not answer (any more)\n", d->credentials.server);
+		fail(d, EXIT_API);
+	} else if (d->leadership && !leadership_leading(d->leadership)) {
+		fprintf(stderr, "l2lb: another controller leads (Lease %s in namespace %s) and allocates what is pending; nothing was done here\n",
+			leadership_lease(d->leadership), d->name_space);
+		fail(d, EXIT_FAILED);
+	} else {
+		deadline_set(&d->patience, clock_now() + PATIENCE);
+	}
+}
+
+static void start_roles(struct daemon *d);
+
+static void on_permission_missing(void *data, const char *what)
+{
+	(void)data;
+	fprintf(stderr, "l2lb: missing permission: %s (apply deploy/rbac.yaml, or grant it to this user)\n", what);
+}
+
+static void on_permissions(void *data, size_t missing)
+{
+	struct daemon *d = data;
+	if (d->stopping)
+		return;
+	if (missing)
+		fail(d, EXIT_API);
+	else
+		start_roles(d);
+}
+
+/* A daemon starts at once, and its watches say what they lack; who runs once wants to know all of it, and first. */
+static void start(struct daemon *d)
+{
+	if (d->options.once || d->options.dry_run)
+		permissions_check(&d->permissions, d->api, &d->options, d->name_space, on_permission_missing, on_permissions, d);
+	else
+		start_roles(d);
+}
+
+/* ---- the roles ---- */
+
+static void states_step(void *data)
+{
+	struct daemon *d = data;
+	unsigned revision = cluster_model(d->cluster)->revision;
+	bool leading = d->leadership && leadership_leading(d->leadership);
+	if (revision == d->state_revision || !cluster_synced(d->cluster))
+		return;
+	if (d->states[0] && leading)
+		configuration_state_step(d->states[0]);
+	if (d->states[1])
+		configuration_state_step(d->states[1]);
+	if (!d->states[0] || leading)   /* who leads later still has to say it */
+		d->state_revision = revision;
+}
+
+static void init_states(struct daemon *d)
+{
+	const struct options *o = &d->options;
+	struct configuration_state_config config = {.turn = &d->turn, .cluster = d->cluster, .pod_name = o->pod_name, .pod_uid = o->pod_uid};
+	if (o->controller && !o->dry_run && !o->once)
+		configuration_state_init(&d->states[0], &d->loop, &config);
+	config.node = o->node_name;
+	if (o->speaker)
+		configuration_state_init(&d->states[1], &d->loop, &config);
+	d->state_revision = cluster_model(d->cluster)->revision - 1;
+	turn_add(&d->turn, states_step, d);
+}
+
 static void start_roles(struct daemon *d)
 {
 	const struct options *o = &d->options;
 	bool flag_pools = o->n_pools > 0;
+	bool writes = o->controller && !o->dry_run;
 	if (o->controller)
+		api_set_limits(d->api, CONTROLLER_REQUESTS, 0);
+	if (writes)
 		leadership_init(&d->leadership, &d->loop, d->api, d->name_space, o->lb_class, d->identity, on_leadership, d);
 	struct cluster_config config = {.options = o, .name_space = d->name_space, .leadership = d->leadership};
 	cluster_init(&d->cluster, &d->loop, &d->turn, d->api, &config);
 	if (flag_pools)
 		use_flag_pools(d);
 	turn_add(&d->turn, cluster_step, d->cluster);
-	if (o->controller) {
+	if (writes) {
 		controller_role_init(&d->controller, &d->loop, &d->turn, d->cluster, d->leadership, d->identity);
 		turn_add(&d->turn, controller_role_step, d->controller);
+		metrics_on_collect(monitoring_metrics(d->monitoring), controller_role_collect, d->controller);
+	} else if (o->controller) {
+		dry_run_role_init(&d->dry_run, d->cluster);
+		turn_add(&d->turn, dry_run_role_step, d->dry_run);
 	}
 	if (o->speaker) {
 		int rc = speaker_role_init(&d->speaker, &d->loop, &d->turn, d->cluster, o);
@@ -152,6 +276,12 @@ static void start_roles(struct daemon *d)
 	}
 	monitoring_follow(d->monitoring, d->cluster, d->speaker);
 	turn_add(&d->turn, monitoring_step, d->monitoring);
+	if (!flag_pools)   /* where pools are objects, their state is one too */
+		init_states(d);
+	if (o->once) {
+		turn_add(&d->turn, once_step, d);
+		deadline_set(&d->patience, clock_now() + PATIENCE);
+	}
 	log_info("starting", KV("namespace", d->name_space, "server", d->credentials.server, "credentials", d->credentials.source), "l2lb %s as %s in namespace %s",
 		 L2LB_VERSION, o->controller && o->speaker ? "controller and speaker" : o->controller ? "controller" : "speaker", d->name_space);
 	cluster_start(d->cluster);
@@ -162,7 +292,7 @@ static void namespace_missing(struct daemon *d)
 	if (d->options.n_pools > 0 && !d->name_space_given) {
 		log_info("namespaceMissing", KV("namespace", d->name_space), "namespace %s does not exist; records are kept in kube-system (--namespace chooses another)", d->name_space);
 		mem_replace(&d->name_space, "kube-system");
-		start_roles(d);
+		start(d);
 		return;
 	}
 	fprintf(stderr, "l2lb: namespace \"%s\" does not exist; create it (kubectl create namespace %s) or choose another with --namespace\n", d->name_space, d->name_space);
@@ -177,7 +307,10 @@ static void on_namespace(void *data, const struct api_result *result)
 	if (result->status == 404 && strcmp(result->reason, "NotFound") == 0) {
 		namespace_missing(d);
 	} else if (api_succeeded(result) || result->status == 403) {   /* 403: the watches will tell */
-		start_roles(d);
+		start(d);
+	} else if (d->options.once) {
+		fprintf(stderr, "l2lb: %s\n", result->message);
+		fail(d, EXIT_API);
 	} else {
 		/* Not a matter of configuration: a node may start before its API server does. An exec plugin speaks for itself. */
 		if (!d->said_waiting && result->error != -ENOKEY)
@@ -218,6 +351,7 @@ static void set_up(struct daemon *d)
 		uv_signal_start(&d->signals[i], on_signal, numbers[i]);
 	}
 	deadline_init(&d->retry, &d->loop, ask_namespace, d);
+	deadline_init(&d->patience, &d->loop, on_patience, d);
 	deadline_init(&d->finish, &d->loop, close_all, d);
 	monitoring_init(&d->monitoring, &d->loop, &d->options, d->api);
 }
@@ -263,7 +397,8 @@ int command_run(int argc, char **argv)
 			choose_namespace(d);
 			set_up(d);
 			say_ignored(&d->options);
-			monitoring_start(d->monitoring);
+			if (!d->options.once && !d->options.dry_run)
+				monitoring_start(d->monitoring);
 			ask_namespace(d);
 			uv_run(&d->loop, UV_RUN_DEFAULT);
 			if (uv_loop_close(&d->loop) != 0)

@@ -305,6 +305,27 @@ bool controller_role_at_rest(const struct controller_role *role)
 	       allocation_writes_pending(role->writes) == 0 && pool_statuses_pending(role->pool_statuses) == 0;
 }
 
+void controller_role_collect(void *data, struct metrics *metrics)
+{
+	const struct controller_role *role = data;
+	const struct model *m = model_of(role);
+	static const char *const NAMES[] = {METRIC_ADDRESSES, METRIC_IPV4_ADDRESSES, METRIC_IPV6_ADDRESSES, METRIC_IN_USE, METRIC_IPV4_IN_USE, METRIC_IPV6_IN_USE,
+					    METRIC_SERVICES_ALLOCATED};
+	static const enum address_family FAMILIES[] = {ADDRESS_NONE, ADDRESS_V4, ADDRESS_V6};
+	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++)
+		metrics_clear(metrics, NAMES[i]);   /* pools that are gone have no series */
+	for (size_t i = 0; i < m->pools.n; i++) {
+		const struct pool *p = m->pools.entries[i].pool;
+		for (size_t f = 0; p && f < 3; f++) {
+			metrics_set(metrics, NAMES[f], KV("pool", p->meta.name), (double)pool_size(p, FAMILIES[f]));
+			metrics_set(metrics, NAMES[3 + f], KV("pool", p->meta.name), (double)allocator_in_use(role->allocator, p->meta.name, FAMILIES[f]));
+		}
+		if (p)
+			metrics_set(metrics, METRIC_SERVICES_ALLOCATED, KV("pool", p->meta.name), (double)allocator_services(role->allocator, p->meta.name));
+	}
+	metrics_set(metrics, METRIC_CONFIG_STALE, NO_KV, model_problems(m) > 0);
+}
+
 const struct allocator *controller_role_allocator(const struct controller_role *role)
 {
 	return role->allocator;

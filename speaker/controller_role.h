@@ -5,6 +5,7 @@
 
 #include "speaker/allocator.h"
 #include "speaker/cluster.h"
+#include "speaker/metrics.h"
 
 struct controller_role;
 
@@ -15,6 +16,7 @@ void controller_role_step(void *role);   /* a step of the turn */
 
 /* Leading, everything known, nothing left to write or on its way. */
 bool controller_role_at_rest(const struct controller_role *role);
+void controller_role_collect(void *role, struct metrics *metrics);   /* for metrics_on_collect */
 const struct allocator *controller_role_allocator(const struct controller_role *role);
 void controller_role_close(struct controller_role *role);   /* NULL is fine */
 

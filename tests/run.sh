@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 BUILD=$1
 PART=$2
 PYTHON=${PYTHON:-/usr/bin/python3}
-export L2LB=${L2LB:-$PWD/$BUILD/l2lb} APIPROBE=$PWD/$BUILD/apiprobe ALLOCSIM=$PWD/$BUILD/allocsim
+export L2LB=${L2LB:-$PWD/$BUILD/l2lb} APIPROBE=$PWD/$BUILD/apiprobe ALLOCSIM=$PWD/$BUILD/allocsim CONFIGCHECK=$PWD/$BUILD/configcheck
 export PYTHONDONTWRITEBYTECODE=1
 RESULTS=$BUILD/results
 mkdir -p "$RESULTS"
@@ -26,7 +26,7 @@ run_unit() {
 		[ -x "$program" ] || continue
 		out=$RESULTS/$(basename "$program").tap
 		# An abort or a sanitizer report ends the program: what it had not reported as ok is a failure.
-		CMOCKA_MESSAGE_OUTPUT=TAP timeout 120 "$program" >"$out" 2>&1
+		CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$program" >"$out" 2>&1
 		local code=$?
 		n=$(grep -c '^ok ' "$out"); m=$(grep -c '^not ok ' "$out")
 		[ $code -ne 0 ] && [ "$m" -eq 0 ] && m=1

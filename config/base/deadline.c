@@ -6,7 +6,9 @@ static void on_timer(uv_timer_t *timer)
 {
 	struct deadline *d = timer->data;
 	d->at = CLOCK_NEVER;
+	d->firing = true;
 	d->on_due(d->data);
+	d->firing = false;
 }
 
 int deadline_init(struct deadline *d, uv_loop_t *loop, void (*on_due)(void *data), void *data)
@@ -29,7 +31,9 @@ void deadline_set(struct deadline *d, int64_t at)
 	int64_t wait = at - clock_now();
 	/* libuv counts from the loop's cached time, which lags behind while a turn runs. */
 	uv_update_time(d->timer.loop);
-	uv_timer_start(&d->timer, on_timer, wait <= 0 ? 0 : (uint64_t)((wait + CLOCK_MS - 1) / CLOCK_MS), 0);
+	/* From its own callback 0 would mean this very turn again: libuv 1.44 runs timers until none is due, for ever. */
+	uint64_t least = d->firing ? 1 : 0, ms = wait <= 0 ? 0 : (uint64_t)((wait + CLOCK_MS - 1) / CLOCK_MS);
+	uv_timer_start(&d->timer, on_timer, ms < least ? least : ms, 0);
 }
 
 static void on_closed(uv_handle_t *handle)

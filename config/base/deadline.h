@@ -3,11 +3,13 @@
 #define CONFIG_BASE_DEADLINE_H
 
 #include <stdint.h>
+#include <stdbool.h>
 #include <uv.h>
 
 struct deadline {
 	uv_timer_t timer;
 	int64_t at;                    /* CLOCK_NEVER: not set */
+	bool firing;                   /* on_due is running */
 	void (*on_due)(void *data);
 	void *data;
 	void (*on_close)(void *data);

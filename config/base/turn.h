@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <uv.h>
 
-#define TURN_STEPS 8
+#define TURN_STEPS 12
 
 struct turn {
 	uv_prepare_t prepare;

@@ -130,8 +130,7 @@ class Home:
     def set_up(self):
         for node in self.nodes:
             self.kube.make_node(node, self.lab.ip(node))
-        for file in ("namespace.yaml", "crds/ipaddresspools.yaml", "crds/l2advertisements.yaml", "rbac.yaml",
-                     "controller.yaml", "speaker.yaml"):
+        for file in yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())["resources"]:
             self.kube.apply((DEPLOY / file).read_text())
         self.default_config()
 

@@ -10,7 +10,7 @@ import pytest
 
 from home import DEPLOY, NAMESPACE, ROOT, VIP, addresses, binary_is_sanitized, vip
 from lab import l2lb, proc, wire
-from lab.kube import Kube, path, wait
+from lab.kube import ApiError, Kube, path, wait
 from lab.netlab import HomeLab
 
 POOL = """
@@ -19,6 +19,8 @@ kind: IPAddressPool
 metadata: {{name: {name}, namespace: metallb-system}}
 spec: {{addresses: ["{addresses}"]}}
 """
+# What the API server cannot see to be wrong: entries that overlap.
+OVERLAP = '192.168.122.170-192.168.122.180", "192.168.122.180/32'
 
 
 def run(tmp_path, *args, env=None, netns=None, timeout=10):
@@ -92,7 +94,8 @@ def test_unreadable_kubeconfig(tmp_path):
 
 def test_namespace_missing(home, tmp_path):
     log = tmp_path / "log"
-    running = l2lb.start(home.lab, "ctl", ["run", "--role", "controller", "--kubeconfig", home.config_of("controller"), "--namespace", "nowhere"],
+    running = l2lb.start(home.lab, "ctl", ["run", "--role", "controller", "--kubeconfig", home.config_of("controller"), "--namespace", "nowhere",
+                                             "--port=0", "--health-probe-port=0"],   # the home's controller has them
                          {"ASAN_OPTIONS": "detect_leaks=0"}, log)
     assert running.process.wait(10) == 3
     one_line(running.text(), "nowhere", "kubectl create namespace nowhere", "--namespace")
@@ -101,23 +104,29 @@ def test_namespace_missing(home, tmp_path):
 # Objects
 
 def test_pool_the_wrong_way_round(home):
+    """The API server refuses it, with the remedy."""
+    with pytest.raises(ApiError, match="start IP 192.168.122.180 is after the end IP 192.168.122.170; swap them"):
+        home.kube.apply(POOL.format(name="reversed", addresses="192.168.122.180-192.168.122.170"))
+
+
+def test_pool_that_overlaps_itself(home):
     """It is refused by name and with the remedy; the other pools serve on, and corrected it serves too."""
-    home.kube.apply(POOL.format(name="reversed", addresses="192.168.122.180-192.168.122.170"))
-    line = home.controllers["controller"].wait_log(event="invalidObject", object=f"{NAMESPACE}/reversed")
-    assert line["level"] == "error" and "reversed" in line["msg"] and "192.168.122.180" in line["msg"]
+    home.kube.apply(POOL.format(name="doubled", addresses=OVERLAP))
+    line = home.controllers["controller"].wait_log(event="invalidObject", object=f"{NAMESPACE}/doubled")
+    assert line["level"] == "error" and "doubled" in line["msg"] and "192.168.122.180" in line["msg"]
     assert "\n" not in line["msg"]
-    pool = home.kube.get(path("IPAddressPool", NAMESPACE, "reversed"))
+    pool = home.kube.get(path("IPAddressPool", NAMESPACE, "doubled"))
     assert home.wait_event(pool, "InvalidConfiguration")["type"] == "Warning"
     assert home.announced("web")[0] == VIP
-    home.kube.apply(POOL.format(name="reversed", addresses="192.168.122.170-192.168.122.180"))
-    home.serve("second", annotations={"metallb.io/address-pool": "reversed"})
+    home.kube.apply(POOL.format(name="doubled", addresses="192.168.122.170-192.168.122.180"))
+    home.serve("second", annotations={"metallb.io/address-pool": "doubled"})
     assert home.address("second") == vip(170)
 
 
 def test_default_pool_broken_while_in_use(home):
     """A pool in use gets nonsense: what has an address keeps it and is answered for."""
     ip, owner = home.announced("web")
-    home.kube.apply(POOL.format(name="default-pool", addresses="192.168.122.150-192.168.122.100"))
+    home.kube.apply(POOL.format(name="default-pool", addresses=OVERLAP))
     home.controllers["controller"].wait_log(event="invalidObject", object=f"{NAMESPACE}/default-pool")
     time.sleep(0.5)
     assert home.address("web") == ip
@@ -257,7 +266,7 @@ def test_valgrind(home, tmp_path):
     home.answered_by(ips[0], "worker-2", 10)
     home.delete("web1")
     home.serve("bad", annotations={"metallb.io/loadBalancerIPs": "nonsense"})
-    home.kube.apply(POOL.format(name="reversed", addresses="192.168.122.180-192.168.122.170"))
+    home.kube.apply(POOL.format(name="doubled", addresses=OVERLAP))
     controller.wait_log(event="invalidObject", timeout=20)
     home.stop_api()
     time.sleep(2)

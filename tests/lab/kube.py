@@ -186,8 +186,14 @@ class Kube:
             if error.status != 409:
                 raise
         target = path(kind, namespace, meta["name"])
-        version = self.get(target)["metadata"]["resourceVersion"]
-        return self.put(target, {**obj, "metadata": {**meta, "resourceVersion": version}})
+        for attempt in range(10):
+            version = self.get(target)["metadata"]["resourceVersion"]
+            try:
+                return self.put(target, {**obj, "metadata": {**meta, "resourceVersion": version}})
+            except ApiError as error:
+                # A controller wrote its status in between.
+                if error.status != 409 or attempt == 9:
+                    raise
 
     def apply(self, text):
         """Saves each document of a YAML text; CRDs are usable on return."""

@@ -65,6 +65,10 @@ def member_problems(value, schema, path):
         # metadata is checked by the server itself, not by the definition
         if name in value and prefix + name not in ("metadata", "kind", "apiVersion"):
             yield from problems(value[name], member, prefix + name)
+    extra = schema.get("additionalProperties")
+    if isinstance(extra, dict):
+        for name in value.keys() - (schema.get("properties") or {}).keys():
+            yield from problems(value[name], extra, prefix + name)
 
 
 def bounds(value, schema, path):

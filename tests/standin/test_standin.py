@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 HERE = Path(__file__).parent
 MERGE = "application/merge-patch+json"
@@ -414,6 +415,32 @@ def test_custom_resources_appear_with_their_definition(api):
     api.call("DELETE", crds + "/ipaddresspools.metallb.io")
     time.sleep(0.1)
     assert api.call("GET", POOLS) == (404, "404 page not found\n")
+
+
+def test_our_own_definitions(api):
+    """Those of deploy/, but for their CEL rules: defaults, bounds, enums and patterns hold."""
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    files = sorted((HERE.parents[1] / "deploy").glob("crds*/*s.yaml"))
+    assert len(files) == 9
+    for file in files:
+        api.post(crds, yaml.safe_load(file.read_text()))
+    made = {"apiVersion": "metallb.io/v1beta1", "metadata": {"name": "x"}}
+    pool = lambda **spec: {**made, "kind": "IPAddressPool", "spec": {"addresses": ["1.2.3.0/24"], **spec}}
+    selector = lambda operator, value: [{"matchLabels": {"a": value}, "matchExpressions": [{"key": "a", "operator": operator}]}]
+    ads = POOLS.replace("ipaddresspools", "l2advertisements")
+    deadline = time.monotonic() + 2
+    while 404 in (api.call("GET", POOLS)[0], api.call("GET", ads)[0]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for target, bad in ((POOLS, pool(addresses=[])), (POOLS, pool(serviceAllocation={"serviceSelectors": selector("in", "b")})),
+                        (POOLS, pool(serviceAllocation={"serviceSelectors": selector("Exists", "b c")})), (POOLS, pool(autoAssign="yes")),
+                        (ads, {**made, "kind": "L2Advertisement", "spec": {"preferredNodeSelectors": [{"weight": 101, "preference": {}}]}})):
+        assert api.call("POST", target, bad)[0] == 422, bad
+    good = pool(serviceAllocation={"serviceSelectors": selector("Exists", "b")})
+    assert api.post(POOLS, good)["spec"] == {**good["spec"], "autoAssign": True, "avoidBuggyIPs": False}
+    assert api.patch(POOLS + "/x/status", {"status": {"assignedIPv4": 1}})[0] == 422
+    api.post(ads, {**made, "kind": "L2Advertisement"})
+    for file in files:
+        api.call("DELETE", f"{crds}/{file.stem}.metallb.io")
 
 
 # --- faults ----------------------------------------------------------------------------------------------------

@@ -116,6 +116,19 @@ static void ranges(void **state)
 		{"1.2.3.4/32", "1.2.3.4", "1.2.3.4", 1},
 		{"0.0.0.0/0", "0.0.0.0", "255.255.255.255", INT64_C(1) << 32},
 		{"10.0.0.0/8", "10.0.0.0", "10.255.255.255", 1 << 24},
+		{"1.2.3.0/024", "1.2.3.0", "1.2.3.255", 256},   /* as in Go, unlike zeros before an octet */
+		{"1.2.3.0/0000024", "1.2.3.0", "1.2.3.255", 256},
+		{"::/0128", "::", "::", 1},
+		{"::ffff:1.2.3.0/120", "1.2.3.0", "1.2.3.255", 256},
+		{"::FFFF:0102:0304/128", "1.2.3.4", "1.2.3.4", 1},
+		{"::ffff:1.2.3.4/96", "0.0.0.0", "255.255.255.255", INT64_C(1) << 32},
+		{"::ffff:1.2.3.4/94", "::fffc:0:0", NULL, INT64_C(1) << 34},   /* its last has no text that is IPv6 */
+		{"::1.2.3.4/120", "::102:300", "::102:3ff", 256},
+		{"::ffff:1.2.3.4-1.2.3.9", "1.2.3.4", "1.2.3.9", 6},
+		{"1.2.3.4-::ffff:1.2.3.9", "1.2.3.4", "1.2.3.9", 6},
+		{"1.2.3.4\u00a0-\u00a01.2.3.9", "1.2.3.4", "1.2.3.9", 6},   /* blanks as Unicode has them */
+		{"\u2003\u30001.2.3.4\n\v\f\r-\xc2\x85" "1.2.3.9\u1680\u2028", "1.2.3.4", "1.2.3.9", 6},
+		{"FD00::A-fd00::b", "fd00::a", "fd00::b", 2},
 		{"1.1.1.1-1.1.1.100", "1.1.1.1", "1.1.1.100", 100},
 		{" 1.1.1.1\t-  1.1.1.1 ", "1.1.1.1", "1.1.1.1", 1},
 		{"1.1.1.250-1.1.2.5", "1.1.1.250", "1.1.2.5", 12},
@@ -132,10 +145,27 @@ static void ranges(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(GOOD); i++) {
 		struct address_range r = range(GOOD[i].in);
-		struct address first = address(GOOD[i].first), last = address(GOOD[i].last);
+		struct address first = address(GOOD[i].first), last = GOOD[i].last ? address(GOOD[i].last) : r.last;
 		if (!address_equal(&r.first, &first) || !address_equal(&r.last, &last))
 			fail_msg("%s has other bounds", GOOD[i].in);
 		assert_int_equal(address_range_size(&r), GOOD[i].size);
+	}
+}
+
+static void formats_ranges(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} GOOD[] = {
+		{"192.168.10.100/24", "192.168.10.0/24"}, {"1.2.3.4/32", "1.2.3.4/32"}, {"1.2.3.4-1.2.3.4", "1.2.3.4/32"}, {"1.2.3.4 - 1.2.3.7", "1.2.3.4/30"},
+		{"1.2.3.4-1.2.3.8", "1.2.3.4-1.2.3.8"}, {"1.2.3.5-1.2.3.8", "1.2.3.5-1.2.3.8"}, {"0.0.0.0/0", "0.0.0.0/0"}, {"::/0", "::/0"},
+		{"FD00::1-fd00::ffff", "fd00::1-fd00::ffff"}, {"fd00::-fd00::ffff", "fd00::/112"}, {"::ffff:1.2.3.0/120", "1.2.3.0/24"},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(GOOD); i++) {
+		char text[ADDRESS_RANGE_TEXT];
+		struct address_range r = range(GOOD[i].in);
+		assert_string_equal(address_range_format(&r, text), GOOD[i].out);
 	}
 }
 
@@ -144,16 +174,22 @@ static void refuses_bad_ranges(void **state)
 	static const struct {
 		const char *in, *says;
 	} BAD[] = {
-		{"", "no prefix length"}, {"1.2.3.4", "no prefix length"}, {"fe80::1", "no prefix length"},
-		{"1.2.3.4/", "is not a CIDR"}, {"/24", "is not a CIDR"}, {" 1.2.3.0/24", "is not a CIDR"}, {"1.2.3.0/24 ", "is not a CIDR"},
-		{"1.2.3.0/ 24", "is not a CIDR"}, {"1.2.3.0/+24", "is not a CIDR"}, {"1.2.3.0/024", "is not a CIDR"}, {"1.2.3.0/24/8", "is not a CIDR"},
-		{"1.2.3.0/33", "from 0 to 32"}, {"::/129", "from 0 to 128"}, {"1.2.3.0/4294967320", "is not a CIDR"}, {"::ffff:1.2.3.0/120", "is not a CIDR"},
-		{"1.2.3/24", "is not a CIDR"}, {"1.2.3.x/24", "is not a CIDR"},
+		{"", "no prefix length"}, {"1.2.3.4", "no prefix length; write 1.2.3.4/32 for that one address"},
+		{"fe80::1", "no prefix length; write fe80::1/128 for that one address"}, {"fe80::1%eth0", "no prefix length"},
+		{"hello", "no prefix length; write a CIDR such as"},
+		{"1.2.3.4/", "such as 192.168.1.0/24"}, {"/24", "such as 192.168.1.0/24"}, {" 1.2.3.0/24", "remove the blanks"},
+		{"1.2.3.0/24 ", "remove the blanks"}, {"1.2.3.0/ 24", "remove the blanks"}, {"1.2.3.0/+24", "such as"}, {"1.2.3.0/-", "invalid start IP"},
+		{"1.2.3.0/24/8", "such as"}, {"01.2.3.0/24", "such as"}, {"1.2.3.00/24", "such as"}, {"fe80::1%eth0/64", "such as"},
+		{"1.2.3.0/33", "from 0 to 32"}, {"::/129", "from 0 to 128"}, {"::ffff:1.2.3.0/129", "from 0 to 128"}, {"1.2.3.0/16777239", "from 0 to 32"},
+		{"1.2.3.0/4294967320", "such as"}, {"1.2.3.0/99999999999999999999999", "such as"},
+		{"1.2.3/24", "such as"}, {"1.2.3.x/24", "such as"}, {"00001::/64", "such as"}, {"1:2:3:4:5:6:7:8::/64", "such as"},
 		{"-", "invalid start IP"}, {"1.2.3.4-", "invalid end IP"}, {"-1.2.3.4", "invalid start IP"}, {"1.2.3.4-5", "invalid end IP"},
-		{"1.2.3.4-1.2.3.5-1.2.3.6", "invalid end IP"}, {"1.2.3.4-1.2.3.3", "is after the end IP"},
-		{"::2-::1", "is after the end IP"}, {"1.2.3.4-::1", "different families"}, {"::1-1.2.3.4", "different families"},
-		{"1.2.3.0/24-1.2.4.0/24", "invalid start IP"},
-		{"11111111111111111111111111111111111111111111111111111111111/24", "is not a CIDR"},
+		{"1.2.3.4-1.2.3.5-1.2.3.6", "invalid end IP"}, {"1.2.3.4-1.2.3.3", "start IP 1.2.3.4 is after the end IP 1.2.3.3; swap them"},
+		{"::2-::1", "is after the end IP"}, {"fd01::1-fd00::1", "is after the end IP"}, {"1.2.3.4-::1", "different families"},
+		{"::1-1.2.3.4", "different families"}, {"1.2.3.4-fd00::1", "different families"}, {"::1.2.3.4-1.2.3.5", "different families"},
+		{"1.2.3.04-1.2.3.5", "invalid start IP"}, {"fe80::1%eth0-fe80::2", "invalid start IP"}, {"1.2.3.0/24-1.2.4.0/24", "invalid start IP"},
+		{"\u200b1.2.3.4-1.2.3.9", "invalid start IP"}, {"1.2.3.4\xc2-1.2.3.9", "invalid start IP"},
+		{"11111111111111111111111111111111111111111111111111111111111/24", "such as"},
 		{"11111111111111111111111111111111111111111111111111111111111-1.2.3.4", "invalid start IP"},
 	};
 	(void)state;
@@ -163,6 +199,7 @@ static void refuses_bad_ranges(void **state)
 		if (address_range_parse(BAD[i].in, &r, &err) != -EINVAL)
 			fail_msg("\"%s\" was accepted", BAD[i].in);
 		unit_contains(err.text, BAD[i].says);
+		unit_contains(err.text, "invalid CIDR \"");
 	}
 }
 
@@ -224,7 +261,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_and_formats), cmocka_unit_test(refuses_what_is_no_address), cmocka_unit_test(orders_all),
-		cmocka_unit_test(counts_on), cmocka_unit_test(ranges), cmocka_unit_test(refuses_bad_ranges),
+		cmocka_unit_test(counts_on), cmocka_unit_test(ranges), cmocka_unit_test(refuses_bad_ranges), cmocka_unit_test(formats_ranges),
 		cmocka_unit_test(contains_and_overlaps), cmocka_unit_test(prefixes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,6 +124,22 @@ static void interfaces(void **state)
 	advertisement_free(ad);
 }
 
+/* What MetalLB takes, odd as some of it is. */
+static void accepts(void **state)
+{
+	static const char *const GOOD[] = {
+		"{'interfaces': ['eth0', 'eth0', 'a-name-that-no-link-can-have']}",
+		"{'ipAddressPools': ['unknown', ''], 'ipAddressPoolSelectors': null, 'preferredNodeSelectors': null, 'interfaces': null}",
+		"{'preferredNodeSelectors': [{'weight': 1, 'preference': {}}, {'weight': 1, 'preference': {}}]}",
+		("{'preferredNodeSelectors': [{'weight': 100, 'preference': {'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['x', 'x']}, "
+		 "{'key': 'a', 'operator': 'In', 'values': ['x', 'x']}]}}]}"),
+		"{'nodeSelectors': [{'matchLabels': {'a': 'b'}}, {'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['b']}]}]}",
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(GOOD); i++)
+		advertisement_free(advertisement(GOOD[i]));
+}
+
 static void for_all(void **state)
 {
 	(void)state;
@@ -149,14 +165,26 @@ static void refuses(void **state)
 		{"{'metadata': {'name': 'ad', 'annotations': {'x': 1}}}", "L2Advertisement ad: \"x\" must be a string"},
 		{"{'metadata': {'name': 'ad'}, 'spec': {'ipAddressPools': 'p'}}", "L2Advertisement ad: spec.ipAddressPools must be a list of strings"},
 		{"{'metadata': {'name': 'ad'}, 'spec': {'ipAddressPools': ['p', 'p']}}", "duplicate definition of \"p\""},
+		{"{'metadata': {'name': 'ad'}, 'spec': []}", "L2Advertisement ad: spec must be an object"},
+		{"{'metadata': {'name': 'ad'}, 'spec': {'interfaces': 'eth0'}}", "spec.interfaces must be a list of strings"},
+		{"{'metadata': {'name': 'ad'}, 'spec': {'nodeSelectors': [{'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['x', 'x']}]}]}}",
+		 "spec.nodeSelectors[0]: duplicate definition of match expression value"},
+		{"{'metadata': {'name': 'ad'}, 'spec': {'serviceSelectors': [{'matchExpressions': [{'key': 'a', 'operator': 'Exists', 'values': ['x']}]}]}}",
+		 "spec.serviceSelectors[0]: a label selector's operator Exists takes no values"},
+		{"{'metadata': {'name': 'ad'}, 'spec': {'preferredNodeSelectors': {}}}", "spec.preferredNodeSelectors must be a list"},
+		{"{'metadata': {'name': 'ad'}, 'spec': {'preferredNodeSelectors': [7]}}", "[0]: weight must be a whole number from 1 to 100"},
+		{"{'metadata': {'name': 'ad'}, 'spec': {'preferredNodeSelectors': [{'weight': '5', 'preference': {}}]}}", "[0]: weight must be a whole number"},
+		{"{'metadata': {'name': 'ad'}, 'spec': {'preferredNodeSelectors': [{'weight': 4294967297, 'preference': {}}]}}", "from 1 to 100"},
+		{"{'metadata': {'name': 'ad'}, 'spec': {'preferredNodeSelectors': [{'weight': 5, 'preference': {'matchExpressions': [{'key': 'a', 'operator': 'x'}]}}]}}",
+		 "spec.preferredNodeSelectors[0]: preference: \"x\" is not a valid label selector operator"},
 		{"{'metadata': {'name': 'ad'}, 'spec': {'interfaces': ['eth0', 7]}}", "spec.interfaces must be a list of strings"},
 		{"{'metadata': {'name': 'ad'}, 'spec': {'nodeSelectors': [{}, {}]}}", "duplicate definition"},
 		{"{'metadata': {'name': 'ad'}, 'spec': {'ipAddressPoolSelectors': [{'matchExpressions': [{'key': 'a', 'operator': 'x'}]}]}}", "operator"},
 		{"{'metadata': {'name': 'ad'}, 'spec': {'serviceSelectors': {}}}", "must be a list"},
-		{"{'metadata': {'name': 'ad'}, 'spec': {'preferredNodeSelectors': [{'weight': 0, 'preference': {}}]}}", "[0].weight must be 1 to 100"},
+		{"{'metadata': {'name': 'ad'}, 'spec': {'preferredNodeSelectors': [{'weight': 0, 'preference': {}}]}}", "spec.preferredNodeSelectors[0]: weight must be a whole number from 1 to 100"},
 		{"{'metadata': {'name': 'ad'}, 'spec': {'preferredNodeSelectors': [{'weight': 1, 'preference': {}}, {'weight': 101, 'preference': {}}]}}",
-		 "[1].weight must be 1 to 100"},
-		{"{'metadata': {'name': 'ad'}, 'spec': {'preferredNodeSelectors': [{'preference': {}}]}}", "weight must be 1 to 100"},
+		 "[1]: weight must be a whole number from 1 to 100"},
+		{"{'metadata': {'name': 'ad'}, 'spec': {'preferredNodeSelectors': [{'preference': {}}]}}", "weight must be a whole number from 1 to 100"},
 		{"{'metadata': {'name': 'ad'}, 'spec': {'preferredNodeSelectors': [{'weight': 5}]}}", "must be an object"},
 	};
 	(void)state;
@@ -176,7 +204,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(selects_pools), cmocka_unit_test(selects_nodes_and_services), cmocka_unit_test(scores), cmocka_unit_test(interfaces),
-		cmocka_unit_test(for_all), cmocka_unit_test(refuses),
+		cmocka_unit_test(for_all), cmocka_unit_test(accepts), cmocka_unit_test(refuses),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

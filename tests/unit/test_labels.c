@@ -122,13 +122,21 @@ static void refuses_bad_selectors(void **state)
 		{"{'matchExpressions': [{'operator': 'Exists'}]}", "need key and operator"},
 		{"{'matchExpressions': [{'key': '', 'operator': 'Exists'}]}", "need key and operator"},
 		{"{'matchExpressions': [{'key': 'a'}]}", "need key and operator"},
-		{"{'matchExpressions': [{'key': 'a', 'operator': 'Like', 'values': ['x']}]}", "\"Like\" is not a label selector operator"},
-		{"{'matchExpressions': [{'key': 'a', 'operator': 'in', 'values': ['x']}]}", "\"in\" is not a label selector operator"},
+		{"{'matchExpressions': [{'key': 'a', 'operator': 'Like', 'values': ['x']}]}", "\"Like\" is not a valid label selector operator"},
+		{"{'matchExpressions': [{'key': 'a', 'operator': 'in', 'values': ['x']}]}", "write In, NotIn, Exists or DoesNotExist"},
+		{"{'matchExpressions': [{'key': 'a', 'operator': 7}]}", "need key and operator"},
+		{"{'matchExpressions': [7]}", "need key and operator"},
+		{"{'matchExpressions': {'key': 'a', 'operator': 'Exists'}}", "matchExpressions must be a list"},
+		{"{'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': 'x'}]}", "values must be a list of strings"},
+		{"{'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['x', 7]}]}", "put quotes around its entry number 2"},
+		{"{'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['x y']}]}", "\"x y\" is not a label value"},
+		{"{'matchExpressions': [{'key': 'a b', 'operator': 'Exists'}]}", "\"a b\" is not a label key"},
+		{"{'matchLabels': {'a': '-x'}}", "\"-x\" is not a label value"},
+		{"{'matchLabels': {'a/b/c': 'x'}}", "\"a/b/c\" is not a label key"},
+		{"{'matchLabels': ['a']}", "matchLabels"},
 		{"{'matchExpressions': [{'key': 'a', 'operator': 'In'}]}", "In needs values"},
 		{"{'matchExpressions': [{'key': 'a', 'operator': 'NotIn', 'values': []}]}", "NotIn needs values"},
 		{"{'matchExpressions': [{'key': 'a', 'operator': 'Exists', 'values': ['x']}]}", "Exists takes no values"},
-		{"{'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['x', 'x']}]}", "duplicate definition of \"x\""},
-		{"{'matchExpressions': [{'key': 'a', 'operator': 'Exists'}, {'key': 'a', 'operator': 'Exists'}]}", "duplicate definition of a match expression"},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(BAD); i++) {
@@ -160,7 +168,7 @@ static void lists_of_selectors(void **state)
 		struct error err = {""};
 		json_t *json = unit_json(ASKED[i].list);
 		struct labels l = labels(ASKED[i].labels);
-		assert_int_equal(selectors_decode(json, &s, &err), 0);
+		assert_int_equal(selectors_decode(json, "spec.x", &s, &err), 0);
 		assert_int_equal(selectors_match(&s, &l, false), ASKED[i].match);
 		assert_int_equal(selectors_match(&s, &l, true), ASKED[i].match_if_empty);
 		labels_free(&l);
@@ -169,14 +177,73 @@ static void lists_of_selectors(void **state)
 	}
 	static const struct {
 		const char *list, *says;
-	} BAD[] = {{"{}", "must be a list"}, {"[{'matchLabels': {'a': 'b'}}, {'matchLabels': {'a': 'b'}}]", "duplicate definition of a label selector"},
-		   {"[{}, 'x']", "must be an object"}};
+	} BAD[] = {
+		{"{}", "spec.x must be a list of label selectors"}, {"[{}, 'x']", "spec.x[1]: a label selector must be an object"},
+		{"[null]", "spec.x[0]: a label selector must be an object"},
+		{"[{'matchLabels': {'a': 'b'}}, {'matchLabels': {'a': 'b'}}]", "spec.x[1]: duplicate definition of a label selector"},
+		{"[{}, {'matchLabels': {}, 'matchExpressions': []}]", "duplicate definition of a label selector"},
+		{"[{'matchLabels': {'a': 'b', 'c': 'd'}}, {}, {'matchLabels': {'c': 'd', 'a': 'b'}}]", "spec.x[2]: duplicate definition"},
+		{"[{'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['x', 'y']}]}, {'matchExpressions': [{'key': 'a', 'operator': 'In', "
+		 "'values': ['y', 'x']}]}]", "duplicate definition of a label selector"},
+		{"[{'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['x', 'y', 'x']}]}]", "duplicate definition of match expression value \"x\""},
+		{"[{'matchExpressions': [{'key': 'a', 'operator': 'Exists'}, {'key': 'a', 'operator': 'Exists'}]}]", "duplicate definition of a match expression"},
+		{"[{'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['x', 'y']}, {'key': 'a', 'operator': 'In', 'values': ['y', 'x']}]}]",
+		 "duplicate definition of a match expression"},
+	};
 	for (size_t i = 0; i < COUNT(BAD); i++) {
 		struct selectors s;
 		struct error err = {""};
 		json_t *json = unit_json(BAD[i].list);
-		assert_int_equal(selectors_decode(json, &s, &err), -EINVAL);
+		if (selectors_decode(json, "spec.x", &s, &err) != -EINVAL)
+			fail_msg("%s was accepted", BAD[i].list);
+		assert_int_equal(s.n, 0);
 		unit_contains(err.text, BAD[i].says);
+		json_decref(json);
+	}
+	/* Different enough for MetalLB. */
+	static const char *const GOOD[] = {
+		"[{'matchLabels': {'a': 'b'}}, {'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['b']}]}]",
+		("[{'matchExpressions': [{'key': 'a', 'operator': 'Exists'}, {'key': 'b', 'operator': 'Exists'}]}, "
+		 "{'matchExpressions': [{'key': 'b', 'operator': 'Exists'}, {'key': 'a', 'operator': 'Exists'}]}]"),
+		"[{'matchLabels': {'a': 'b'}, 'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['b']}]}]",
+		"[{'matchExpressions': [{'key': 'a', 'operator': 'In', 'values': ['b']}, {'key': 'a', 'operator': 'NotIn', 'values': ['b']}]}]",
+		"[{'matchExpressions': null}, {'matchLabels': {'a': ''}}]",
+	};
+	for (size_t i = 0; i < COUNT(GOOD); i++) {
+		struct selectors s;
+		struct error err = {""};
+		json_t *json = unit_json(GOOD[i]);
+		if (selectors_decode(json, "spec.x", &s, &err) < 0)
+			fail_msg("%s: %s", GOOD[i], err.text);
+		selectors_free(&s);
+		json_decref(json);
+	}
+}
+
+/* Kubernetes' syntax of label keys and values; of 63 and 64 characters too. */
+static void label_syntax(void **state)
+{
+#define C63 "abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabc"
+	static const struct {
+		const char *key, *value;
+		bool good;
+	} ASKED[] = {
+		{"a", "", true}, {"a", "b", true}, {"A.b_c-9", "A.b_c-9", true}, {"kubernetes.io/hostname", "worker-1", true}, {"a.b-c.d/x", "1", true},
+		{"9/9", "9", true}, {C63, C63, true}, {C63 "." C63 "/" C63, "x", true}, {C63 C63 "/x", "x", true},
+		{"", "x", false}, {"-a", "x", false}, {"a-", "x", false}, {"a b", "x", false}, {"/a", "x", false}, {"a/", "x", false}, {"a/b/c", "x", false},
+		{"A.b/c", "x", false}, {"a..b/c", "x", false}, {".a/c", "x", false}, {"a./c", "x", false}, {"-a/c", "x", false}, {"a-/c", "x", false},
+		{"a-.b/c", "x", false}, {"a.-b/c", "x", false}, {"a_b/c", "x", false}, {C63 "d", "x", false}, {C63 "." C63 "." C63 "." C63 "/x", "x", false},
+		{"\u00e9", "x", false}, {"a", "-x", false}, {"a", "x-", false}, {"a", "x y", false}, {"a", "x/y", false}, {"a", C63 "d", false},
+		{"a", "\u00e9", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(ASKED); i++) {
+		struct selector s;
+		struct error err = {""};
+		json_t *json = json_pack("{s:{s:s}}", "matchLabels", ASKED[i].key, ASKED[i].value);
+		if ((selector_decode(json, &s, &err) == 0) != ASKED[i].good)
+			fail_msg("%s=%s: not %d %s", ASKED[i].key, ASKED[i].value, ASKED[i].good, err.text);
+		selector_free(&s);
 		json_decref(json);
 	}
 }
@@ -198,13 +265,18 @@ static void lists_of_strings(void **state)
 	json_decref(json);
 	assert_int_equal(strings_decode(NULL, "spec.x", &items, &n, &err), 0);
 	assert_int_equal(n, 0);
+	json = unit_json("['a', 'b', 'a']");
+	assert_int_equal(strings_decode(json, "spec.x", &items, &n, &err), 0);
+	assert_int_equal(n, 3);
+	strings_free(items, n);
+	json_decref(json);
 	static const struct {
 		const char *list, *says;
-	} BAD[] = {{"'a'", "spec.x must be a list of strings"}, {"['a', 1]", "spec.x must be a list of strings"},
+	} BAD[] = {{"'a'", "spec.x must be a list of strings"}, {"['a', 1]", "spec.x must be a list of strings; put quotes around its entry number 2"},
 		   {"['a', 'b', 'a']", "duplicate definition of \"a\" in spec.x"}};
 	for (size_t i = 0; i < COUNT(BAD); i++) {
 		json = unit_json(BAD[i].list);
-		assert_int_equal(strings_decode(json, "spec.x", &items, &n, &err), -EINVAL);
+		assert_int_equal(strings_decode_unique(json, "spec.x", &items, &n, &err), -EINVAL);
 		assert_null(items);
 		assert_int_equal(n, 0);
 		unit_contains(err.text, BAD[i].says);
@@ -217,6 +289,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(decodes_maps), cmocka_unit_test(refuses_other_maps), cmocka_unit_test(compares_maps), cmocka_unit_test(selects),
 		cmocka_unit_test(refuses_bad_selectors), cmocka_unit_test(lists_of_selectors), cmocka_unit_test(lists_of_strings),
+		cmocka_unit_test(label_syntax),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,7 +164,7 @@ static void refuses(void **state)
 		{"--role controller --namespace a-", "--namespace: \"a-\""},
 		{"--role controller --namespace _", "--namespace: \"\""},
 		{"--role controller --namespace aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "--namespace:"},
-		{"--role controller --pool 1.2.3.4", "--pool: \"1.2.3.4\" has no prefix length"},
+		{"--role controller --pool 1.2.3.4", "--pool: invalid CIDR \"1.2.3.4\": it has no prefix length"},
 		{"--role controller --pool 1.2.3.0/24 --pool 1.2.3.9-1.2.3.9", "--pool: \"1.2.3.9-1.2.3.9\" overlaps with pool default-pool"},
 		{"--role controller --pool 1.2.3.0/24,name=x --pool 1.2.4.0/24,name=x", "--pool: two pools are named x"},
 		{"--role controller --log-level loud", "--log-level: \"loud\" is not a level"},
