@@ -88,6 +88,8 @@ unit-programs: $(UNITS)
 
 install: all
 	install -D -m 0755 $(BUILD)/l2lb $(DESTDIR)$(PREFIX)/bin/l2lb
+	install -D -m 0644 docs/l2lb.8 $(DESTDIR)$(PREFIX)/share/man/man8/l2lb.8
+	install -D -m 0644 docs/l2lb.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/l2lb
 
 clean:
 	rm -rf build build-san

@@ -123,8 +123,7 @@ void address_book_refresh(struct address_book *b, const struct address *a)
 	if (!u)
 		u = use_get(b, a);
 	count(b, u);
-	/* Fewer may stand in the way than before: nobody has it, or who has it would share it. */
-	b->freed = b->freed || u->n == 0 || u->users[0]->sharing.key;
+	b->freed = b->freed || u->n == 0;   /* fewer may stand in the way than before */
 	if (used)
 		return;
 	address_set_remove(&b->taken, a);

@@ -206,26 +206,13 @@ static void create_record(struct allocation_writes *w, const struct allocation *
 	free(path);
 }
 
-/* Its key may be there with another uid, of a Service that was deleted and made again: that one's place is taken. */
 static void join_record(struct allocation_writes *w, const struct allocation *a)
 {
 	const struct record *r = model_record(model_of(w), &a->address);
 	struct task *t = record_task(w, a);
 	char *path = lease_path(w, r->meta.name);
-	const char **keys = mem_zalloc((r->n_services + 1) * sizeof(*keys)), **uids = mem_zalloc((r->n_services + 1) * sizeof(*uids));
-	size_t n = 0;
-	for (size_t i = 0; i < r->n_services; i++) {
-		if (strcmp(r->services[i], a->service) == 0)
-			continue;
-		keys[n] = r->services[i];
-		uids[n++] = r->service_uids[i];
-	}
-	keys[n] = a->service;
-	uids[n++] = a->uid;
-	call_api(t, "PATCH", path, API_MERGE_PATCH, record_services_patch(r, keys, uids, n), on_record_written);
+	call_api(t, "PATCH", path, API_MERGE_PATCH, record_join_patch(r, a->service, a->uid), on_record_written);
 	free(path);
-	free(keys);
-	free(uids);
 }
 
 /* ---- the Service's status ---- */

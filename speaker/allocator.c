@@ -10,6 +10,8 @@
 #include "speaker/names.h"
 #include "speaker/repair.h"
 
+#define ROUNDS 10000
+
 struct entry {
 	struct claimant c;
 	struct allocation out;
@@ -524,12 +526,13 @@ void allocator_plan(struct allocator *a, int64_t now, int64_t *wakep)
 	take_changes(a);
 	model_forget_changes(a->m);
 	wake_due(a, now);
-	while (a->n_queue || a->book.freed) {
+	unsigned rounds = 0;   /* each frees something that another one takes: few; the bound is for what nobody thought of */
+	for (; (a->n_queue || a->book.freed) && rounds < ROUNDS; rounds++) {
 		decide_queue(a, now);
 		if (a->book.freed)
 			wake_waiting(a);
 	}
-	*wakep = a->wake;
+	*wakep = rounds == ROUNDS ? clock_min(a->wake, now + CLOCK_S) : a->wake;
 }
 
 void allocator_resume(struct allocator *a)

@@ -344,7 +344,7 @@ void controller_role_init(struct controller_role **rolep, uv_loop_t *loop, struc
 	struct allocation_writes_config config = {.turn = turn, .cluster = cluster, .allocator = role->allocator, .leadership = leadership,
 						  .on_news = look_again, .on_status = on_status, .data = role};
 	allocation_writes_init(&role->writes, loop, &config);
-	pool_statuses_init(&role->pool_statuses, loop, turn, cluster);
+	pool_statuses_init(&role->pool_statuses, loop, cluster, look_again, role);
 	deadline_init(&role->timer, loop, look_again, role);
 	*rolep = role;
 }

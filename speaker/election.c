@@ -84,6 +84,13 @@ static size_t links_of(const struct advertisement *const *ads, size_t n_ads, con
 	return n;
 }
 
+/* Both families of a Service go by the hash of the first address that it shows (MetalLB). */
+static const struct address *hashed(const struct model *m, const struct record *r)
+{
+	const struct service *s = election_user(m, r);
+	return s && s->n_ingress ? &s->ingress[0] : &r->address;
+}
+
 /* Everything about one node and address; fills the candidate when it is eligible. */
 static enum election_refusal examine(const struct model *m, const struct record *r, const struct service *s, const struct pool *pool,
 				     const struct node *node, struct candidate *out)
@@ -104,7 +111,7 @@ static enum election_refusal examine(const struct model *m, const struct record 
 		*out = (struct candidate){.node = node->meta.name, .link = link};
 		for (size_t i = 0; i < n_ads; i++)
 			out->score += advertisement_score(ads[i], &node->meta.labels);
-		election_hash(node->meta.name, &r->address, out->hash);
+		election_hash(node->meta.name, hashed(m, r), out->hash);
 	}
 	return ELECTION_ELIGIBLE;
 }

@@ -1,5 +1,5 @@
 /* Who may answer for an address, and in which order of preference (design.md section 5). Pure: questions to the model.
- * The order is MetalLB's: preference score, then SHA-256(node "#" address) ascending. */
+ * The order is MetalLB's: preference score, then SHA-256(node "#" address) ascending, of the first address in the status. */
 #ifndef SPEAKER_ELECTION_H
 #define SPEAKER_ELECTION_H
 

@@ -21,10 +21,11 @@ struct pool_write {
 };
 
 struct pool_statuses {
-	struct turn *turn;
 	struct cluster *cluster;
 	struct pool_write *writes;
 	struct deadline timer;
+	void (*on_due)(void *data);
+	void *data;
 	bool said_denied;
 };
 
@@ -63,7 +64,7 @@ static void on_written(void *data, const struct api_result *result)
 	} else {
 		w->not_before = clock_now() + 60 * CLOCK_S;
 	}
-	turn_again(s->turn);
+	s->on_due(s->data);
 }
 
 static void write_counters(struct pool_statuses *s, struct pool_write *w, const struct pool_entry *e, const struct pool_counters *c)
@@ -124,18 +125,19 @@ void pool_statuses_step(struct pool_statuses *s, const struct allocator *a)
 	deadline_set(&s->timer, wake);
 }
 
-static void on_due(void *data)
+static void on_time(void *data)
 {
 	struct pool_statuses *s = data;
-	turn_again(s->turn);
+	s->on_due(s->data);
 }
 
-void pool_statuses_init(struct pool_statuses **sp, uv_loop_t *loop, struct turn *turn, struct cluster *cluster)
+void pool_statuses_init(struct pool_statuses **sp, uv_loop_t *loop, struct cluster *cluster, void (*on_due)(void *data), void *data)
 {
 	struct pool_statuses *s = mem_zalloc(sizeof(*s));
-	s->turn = turn;
 	s->cluster = cluster;
-	deadline_init(&s->timer, loop, on_due, s);
+	s->on_due = on_due;
+	s->data = data;
+	deadline_init(&s->timer, loop, on_time, s);
 	*sp = s;
 }
 

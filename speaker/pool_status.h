@@ -8,7 +8,8 @@
 
 struct pool_statuses;
 
-void pool_statuses_init(struct pool_statuses **sp, uv_loop_t *loop, struct turn *turn, struct cluster *cluster);
+/* on_due: a write has ended, or one that had to wait may be made; pool_statuses_step is to run. */
+void pool_statuses_init(struct pool_statuses **sp, uv_loop_t *loop, struct cluster *cluster, void (*on_due)(void *data), void *data);
 
 /* Writes what differs from what the pools show. Only for the leader, and only where pools are objects. */
 void pool_statuses_step(struct pool_statuses *s, const struct allocator *a);

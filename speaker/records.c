@@ -208,6 +208,24 @@ json_t *record_services_patch(const struct record *r, const char *const *keys, c
 	return patch;
 }
 
+json_t *record_join_patch(const struct record *r, const char *key, const char *uid)
+{
+	const char **keys = mem_zalloc((r->n_services + 1) * sizeof(*keys)), **uids = mem_zalloc((r->n_services + 1) * sizeof(*uids));
+	size_t n = 0;
+	for (size_t i = 0; i < r->n_services; i++) {
+		if (strcmp(r->services[i], key) == 0)
+			continue;
+		keys[n] = r->services[i];
+		uids[n++] = r->service_uids[i];
+	}
+	keys[n] = key;
+	uids[n++] = uid;
+	json_t *patch = record_services_patch(r, keys, uids, n);
+	free(keys);
+	free(uids);
+	return patch;
+}
+
 json_t *delete_options(const struct object_meta *meta)
 {
 	return json_pack("{s:s, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind", "DeleteOptions", "preconditions", "uid", meta->uid,

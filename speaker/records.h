@@ -62,6 +62,9 @@ json_t *record_holder_patch(const struct record *r, const char *holder, const ch
 /* Merge-patch: the record now serves these Services. */
 json_t *record_services_patch(const struct record *r, const char *const *keys, const char *const *uids, size_t n);
 
+/* Merge-patch: it serves this Service too; one of the same key and another uid, which was deleted and made again, gives way. */
+json_t *record_join_patch(const struct record *r, const char *key, const char *uid);
+
 /* For DELETE: only this very version of this very object. */
 json_t *delete_options(const struct object_meta *meta);
 

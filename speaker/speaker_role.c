@@ -363,31 +363,31 @@ static void say_change(struct speaker_role *role, struct owned_address *o, const
 
 /* ---- carrying out ---- */
 
+/* What a GET of the record said goes into the model. */
+static void take_read(struct owned_address *o, const struct api_result *result)
+{
+	o->call = NULL;
+	if (api_succeeded(result))
+		cluster_take_lease(o->role->cluster, result->body);
+	else if (result->status == 404)
+		model_drop_record(model_of(o->role), &o->core.address);
+}
+
 static void on_read(void *data, const struct api_result *result)
 {
 	struct owned_address *o = data;
-	struct speaker_role *role = o->role;
-	o->call = NULL;
-	if (api_succeeded(result))
-		cluster_take_lease(role->cluster, result->body);
-	else if (result->status == 404)
-		model_drop_record(model_of(role), &o->core.address);
+	take_read(o, result);
 	ownership_looked(&o->core, result->status, clock_now());
-	look_again(role);
+	look_again(o->role);
 }
 
 /* After a refused write: the fresh record goes into the model, then the write counts as answered. */
 static void on_read_after_conflict(void *data, const struct api_result *result)
 {
 	struct owned_address *o = data;
-	struct speaker_role *role = o->role;
-	o->call = NULL;
-	if (api_succeeded(result))
-		cluster_take_lease(role->cluster, result->body);
-	else if (result->status == 404)
-		model_drop_record(model_of(role), &o->core.address);
+	take_read(o, result);
 	ownership_written(&o->core, result->status ? 409 : 0, clock_now());
-	look_again(role);
+	look_again(o->role);
 }
 
 static void read_record(struct owned_address *o, void (*on_result)(void *, const struct api_result *))

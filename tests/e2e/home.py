@@ -67,8 +67,9 @@ class StatusWatch:
 
     def __init__(self, kube, seconds=120):
         self.shown = {}        # "namespace/name": its addresses now
+        self.shares = {}       # "namespace/name": its sharing key
         self.history = []      # (key, addresses) on each change
-        self.doubles = []      # (address, keys) whenever two had one at once
+        self.doubles = []      # (address, keys) whenever two had one at once that do not share
         listed = kube.get(path("Service"))
         for service in listed["items"]:
             self._see("ADDED", service)
@@ -87,9 +88,12 @@ class StatusWatch:
         if ips != self.shown.get(key, []):
             self.history.append((key, ips))
         self.shown[key] = ips
+        annotations = service["metadata"].get("annotations", {})
+        self.shares[key] = annotations.get("metallb.io/allow-shared-ip", annotations.get("metallb.universe.tf/allow-shared-ip"))
         for ip in ips:
             having = [other for other, others in self.shown.items() if ip in others]
-            if len(having) > 1:
+            sharing = {self.shares[other] for other in having}
+            if len(having) > 1 and (len(sharing) > 1 or not all(sharing)):
                 self.doubles.append((ip, having))
 
     def caught_up(self):
@@ -102,13 +106,18 @@ class StatusWatch:
         assert self._thread.is_alive(), "the watch ended early: it proves nothing"
         return self
 
+    def only_one_each(self, keys):
+        """No address twice at any moment, and none of these Services ever had another one than its first."""
+        assert self.caught_up().doubles == []
+        assert [key for key in keys if len(self.given(key)) > 1] == []
+
     def given(self, key):
         """All addresses that this Service ever showed, in order."""
         return [ips for name, ips in self.history if name == key and ips]
 
 
 def addresses(service):
-    return [entry["ip"] for entry in service.get("status", {}).get("loadBalancer", {}).get("ingress", [])]
+    return [entry["ip"] for entry in service.get("status", {}).get("loadBalancer", {}).get("ingress", []) if "ip" in entry]
 
 
 class Home:
@@ -140,10 +149,10 @@ class Home:
 
     # Processes
 
-    def start_controller(self, name="controller", flags=(), uid=None):
-        """uid: of the pod; the same container started again has the same one."""
+    def start_controller(self, name="controller", flags=(), uid=None, member="ctl"):
+        """uid: of the pod; the same container started again has the same one. member: where it runs."""
         env = {"METALLB_POD_NAME": name, "POD_UID": uid or str(uuid.uuid4())}
-        running = self._start("ctl", "controller", name, flags, env)
+        running = self._start(member, "controller", name, flags, env)
         running.uid = env["POD_UID"]
         self.controllers[name] = running
         return running
@@ -230,7 +239,7 @@ class Home:
         self.check_logs()
 
     def _mend_network(self):
-        for node in self.nodes:
+        for node in [*self.nodes, "ctl"]:
             # A port without carrier cannot be told to forward.
             self.lab.run(node, ["ip", "link", "set", "eth0", "up"], check=True)
             wait(lambda name=node: self._restored(name), 2, f"the port of {node}")
@@ -307,7 +316,20 @@ class Home:
     def wait_event(self, of, reason, timeout=5):
         return wait(lambda: self.events(of, reason), timeout, f"an Event {reason}")[0]
 
+    def shown(self):
+        """{address: Services that show it}"""
+        found = {}
+        for service in self.kube.list(path("Service")):
+            for ip in addresses(service):
+                found.setdefault(ip, []).append(f"{service['metadata']['namespace']}/{service['metadata']['name']}")
+        return {ip: sorted(keys) for ip, keys in found.items()}
+
     # Records
+
+    def recorded(self):
+        """{address: Services that its record names}"""
+        return {record["metadata"]["name"][3:]: sorted(record["metadata"]["annotations"]["l2lb.io/services"].split(","))
+                for record in self.records()}
 
     def record(self, ip):
         return self.kube.exists(path("Lease", NAMESPACE, f"ip-{ip}"))

@@ -205,7 +205,7 @@ def test_valgrind(room, plugin, config):
 
 def daemon(room, tmp_path, config, **env):
     environment = {"ASAN_OPTIONS": "detect_leaks=0", **env}
-    return l2lb.start(None, None, ["run", "--role", "controller", "--kubeconfig", config, "--namespace", room.namespace,
+    return l2lb.start(None, None, ["run", "--role", "controller", "--port", "0", "--health-probe-port", "0", "--kubeconfig", config, "--namespace", room.namespace,
                                    "--pool", "192.0.2.1-192.0.2.9"], environment, tmp_path / "log")
 
 

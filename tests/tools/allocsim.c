@@ -286,21 +286,9 @@ static void create_record(struct sim *s, const struct allocation *a)
 static void join_record(struct sim *s, const struct allocation *a)
 {
 	const struct record *r = model_record(&s->model, &a->address);
-	const char **keys = mem_zalloc((r->n_services + 1) * sizeof(*keys)), **uids = mem_zalloc((r->n_services + 1) * sizeof(*uids));
-	size_t n = 0;
-	for (size_t i = 0; i < r->n_services; i++) {
-		if (strcmp(r->services[i], a->service) == 0)
-			continue;
-		keys[n] = r->services[i];
-		uids[n++] = r->service_uids[i];
-	}
-	keys[n] = a->service;
-	uids[n++] = a->uid;
 	char *name = mem_strdup(r->meta.name);
-	patch(s, "Lease", NAMESPACE, name, record_services_patch(r, keys, uids, n));
+	patch(s, "Lease", NAMESPACE, name, record_join_patch(r, a->service, a->uid));
 	free(name);
-	free(keys);
-	free(uids);
 }
 
 /* Promise 1: an address is in two statuses only when its record names both. */

@@ -285,11 +285,27 @@ static void two_services(void **state)
 	model_free(&m);
 }
 
+/* Both families go by the address that comes first in the status; before there is one, by the record's own. */
+static void dual_stack(void **state)
+{
+	struct model m;
+	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100"});
+	(void)state;
+	lab(&m);
+	expect(&m, r, ALL);
+	support_service(&m, (struct support_service){.version = 2, .ips = "192.168.122.100,fd00::1"});
+	expect(&m, r, ALL);
+	support_service(&m, (struct support_service){.version = 3, .ips = "fd00::1,192.168.122.100"});
+	expect(&m, r, "worker-2 k8s-control worker-1");
+	record_free(r);
+	model_free(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hashes), cmocka_unit_test(order), cmocka_unit_test(eligibility), cmocka_unit_test(strangers),
-		cmocka_unit_test(links), cmocka_unit_test(links_of_several), cmocka_unit_test(two_services),
+		cmocka_unit_test(links), cmocka_unit_test(links_of_several), cmocka_unit_test(two_services), cmocka_unit_test(dual_stack),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

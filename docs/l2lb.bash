@@ -1,0 +1,21 @@
+# Completion of l2lb for bash: source it, or install it as /usr/share/bash-completion/completions/l2lb.
+# Flags and their values come from the program's own help, so that they cannot differ.
+_l2lb() {
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} values
+	if [ "$COMP_CWORD" -eq 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$("$1" --help 2>/dev/null | awk '/^  /{print $1}')" -- "$word")
+		return
+	fi
+	case $before in
+	--kubeconfig) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+	--metrics-cert-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
+	-o) before=--output ;;
+	esac
+	values=$("$1" run --help 2>/dev/null | awk -v flag="$before" '$1 == flag && $2 ~ /\|/ {gsub(/\|/, " ", $2); print $2}')
+	if [ -n "$values" ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$values" -- "$word")
+	elif [[ $word == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$("$1" run --help 2>/dev/null | awk '$1 ~ /^--/{print $1}')" -- "$word")
+	fi
+}
+complete -F _l2lb l2lb
