@@ -117,12 +117,22 @@ static void write_status(struct configuration_state *s)
 	free(rest);
 }
 
+/* What the object says; then what it should say is written, if that is something else. */
+static void take_shown(struct configuration_state *s, const json_t *object)
+{
+	const json_t *status = json_object_get(object, "status");
+	const char *summary = json_string_value(json_object_get(status, "errorSummary"));
+	mem_replace(&s->written, json_object_get(status, "result") ? (summary ? summary : "") : NULL);
+	s->step = CURRENT;
+	go_on(s);
+}
+
 static void on_made(void *data, const struct api_result *result)
 {
 	struct configuration_state *s = data;
 	s->call = NULL;
 	if (api_succeeded(result))
-		write_status(s);
+		take_shown(s, result->body);
 	else
 		failed(s, result);
 }
@@ -138,8 +148,6 @@ static void on_read(void *data, const struct api_result *result)
 {
 	struct configuration_state *s = data;
 	s->call = NULL;
-	const json_t *status = json_object_get(result->body, "status");
-	const char *summary = json_string_value(json_object_get(status, "errorSummary"));
 	if (result->status == 404) {
 		call_api(s, CREATING, "POST", "", json_pack("{s:s, s:s, s:o}", "apiVersion", "metallb.io/v1beta1", "kind", "ConfigurationState", "metadata", metadata_of(s)), on_made);
 	} else if (!api_succeeded(result)) {
@@ -149,10 +157,7 @@ static void on_read(void *data, const struct api_result *result)
 		call_api(s, CREATING, "PATCH", rest, json_pack("{s:o}", "metadata", metadata_of(s)), on_made);
 		free(rest);
 	} else {
-		bool shown = json_object_get(status, "result") != NULL;
-		mem_replace(&s->written, shown ? (summary ? summary : "") : NULL);
-		s->step = CURRENT;
-		go_on(s);
+		take_shown(s, result->body);
 	}
 }
 

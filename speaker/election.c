@@ -149,6 +149,22 @@ static int preference(const void *a, const void *b)
 	return memcmp(x->hash, y->hash, SHA256_SIZE);
 }
 
+bool election_awaits(const struct model *m, const struct record *r, const char *node)
+{
+	struct node_entry *e, *tmp;
+	uint8_t ours[SHA256_SIZE], theirs[SHA256_SIZE];
+	election_hash(node, hashed(m, r), ours);
+	HASH_ITER(hh, m->nodes, e, tmp) {
+		const char *name = e->node->meta.name;
+		if (strcmp(name, node) == 0 || model_node_record(m, name) || examine_all(m, r, e->node, NULL) != ELECTION_NO_LINK)
+			continue;
+		election_hash(name, hashed(m, r), theirs);
+		if (memcmp(theirs, ours, sizeof(ours)) < 0)
+			return true;
+	}
+	return false;
+}
+
 size_t election_candidates(const struct model *m, const struct record *r, struct candidate **listp)
 {
 	struct node_entry *e, *tmp;

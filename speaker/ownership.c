@@ -183,8 +183,9 @@ static enum ownership_action idle(struct ownership *o, const struct ownership_vi
 			o->plan_at = o->claimed_at + 2 * v->interval;
 		o->plan_for = v->fate;
 	}
-	if (now < o->plan_at) {
-		*wakep = clock_min(*wakep, o->plan_at);
+	int64_t at = v->fate == HOLDER_NONE && v->not_before > o->plan_at ? v->not_before : o->plan_at;
+	if (now < at) {
+		*wakep = clock_min(*wakep, at);
 		return OWNERSHIP_NOTHING;
 	}
 	if (v->fate == HOLDER_DOWN) {   /* announced first, recorded after: works without the API */

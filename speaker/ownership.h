@@ -41,6 +41,7 @@ struct ownership_view {
 	size_t n_candidates;
 	bool connected;                      /* something on the link answers us: another's claim can be heard */
 	bool api;                            /* the API server answers */
+	int64_t not_before;                  /* nobody's: not to be claimed earlier (better ones may be starting); 0: no matter */
 	int64_t interval;                    /* liveness interval T, microseconds */
 };
 

@@ -19,6 +19,7 @@
 #define LEAVE_TIMEOUT (1800 * CLOCK_MS)  /* SIGTERM ends within 2 s */
 #define TRUST_AFTER (60 * CLOCK_S)       /* NotReady may be left over from an API outage (the issue's own rule) */
 #define SLEPT CLOCK_S
+#define START_GRACE (10 * CLOCK_S)       /* after our start others of the same DaemonSet may be on their way */
 #define STRANGER_SPACING (10 * CLOCK_S)  /* RFC 5227 section 2.4 (c): DEFEND_INTERVAL */
 #define LINKS_MAX 16
 
@@ -48,6 +49,7 @@ struct speaker_role {
 	int64_t node_retry_at;
 	unsigned seen_revision;
 	bool news, links_changed, ready, leaving, said_unknown;
+	int64_t synced_at;              /* 0: not yet */
 	int64_t tick_due;               /* when the loop should have woken at the latest; CLOCK_NEVER: it may sleep */
 	int64_t leave_by;
 	void (*on_left)(void *data);
@@ -305,6 +307,10 @@ static struct ownership_view view_of(const struct speaker_role *role, const stru
 	if (r) {
 		v.fate = fate_of(role, s, ownership_holder(&o->core, r), now);
 		v.served = election_user(m, r) && any_endpoint(m, r);
+		/* Who comes from MetalLB keeps the owner of each address, in whatever order our speakers start. */
+		bool shown = model_ingress_user(m, &r->address, NULL);
+		if (v.fate == HOLDER_NONE && shown && now < role->synced_at + START_GRACE && election_awaits(m, r, role->node))
+			v.not_before = role->synced_at + START_GRACE;
 	}
 	v.connected = s && segment_connected(s);
 	return v;
@@ -543,6 +549,8 @@ void speaker_role_step(void *data)
 	if (!role->news || !cluster_synced(role->cluster))
 		return;
 	role->news = false;
+	if (!role->synced_at)
+		role->synced_at = now;
 	publish_node(role);
 	int64_t wake = evaluate_all(role, now);
 	/* Alive means: I answer for everything that is mine (finding 17). */

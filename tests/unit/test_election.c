@@ -301,11 +301,35 @@ static void dual_stack(void **state)
 	model_free(&m);
 }
 
+/* The first choice has not shown its links yet: the second may wait for it, the first has nobody to wait for. */
+static void awaited(void **state)
+{
+	struct model m;
+	struct candidate *list;
+	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100"});
+	(void)state;
+	lab(&m);
+	assert_int_equal(election_candidates(&m, r, &list), 3);
+	char *first = mem_strdup(list[0].node), *second = mem_strdup(list[1].node), *lease = node_record_name(first);
+	free(list);
+	assert_false(election_awaits(&m, r, second));
+	model_drop_node_record(&m, lease);
+	assert_true(election_awaits(&m, r, second));
+	assert_false(election_awaits(&m, r, first));
+	model_drop_node(&m, first);
+	assert_false(election_awaits(&m, r, second));
+	free(first);
+	free(second);
+	free(lease);
+	record_free(r);
+	model_free(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hashes), cmocka_unit_test(order), cmocka_unit_test(eligibility), cmocka_unit_test(strangers),
-		cmocka_unit_test(links), cmocka_unit_test(links_of_several), cmocka_unit_test(two_services), cmocka_unit_test(dual_stack),
+		cmocka_unit_test(links), cmocka_unit_test(links_of_several), cmocka_unit_test(two_services), cmocka_unit_test(dual_stack), cmocka_unit_test(awaited),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

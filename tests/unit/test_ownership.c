@@ -191,6 +191,23 @@ static void link_back(void **state)
 	ownership_free(&o);
 }
 
+/* Nobody's, and one that would come before us may be starting: not before its time is over, unless it comes or takes it. */
+static void waits_for_better(void **state)
+{
+	struct ownership o = in_state(IDLE);
+	struct ownership_view v = {.fate = HOLDER_NONE, .not_before = NOW + 5 * CLOCK_S};
+	(void)state;
+	assert_int_equal(step_with(&o, v, "", "a b", NOW), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, v, "", "a b", NOW + 5 * CLOCK_S - 1), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, v, "", "a b", NOW + 5 * CLOCK_S), OWNERSHIP_WRITE);
+	assert_string_equal(o.target, "a");
+	ownership_free(&o);
+	o = in_state(IDLE);
+	v.not_before = 0;   /* it is there, and is not before us after all */
+	assert_int_equal(step_with(&o, v, "", "a b", NOW), OWNERSHIP_WRITE);
+	ownership_free(&o);
+}
+
 /* The wire is newer than the record, until the record has moved on or nothing confirms it. */
 static void beliefs(void **state)
 {
@@ -454,6 +471,6 @@ static void one_answers(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(transitions), cmocka_unit_test(handover), cmocka_unit_test(link_back), cmocka_unit_test(beliefs), cmocka_unit_test(one_answers)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(transitions), cmocka_unit_test(handover), cmocka_unit_test(link_back), cmocka_unit_test(waits_for_better), cmocka_unit_test(beliefs), cmocka_unit_test(one_answers)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
