@@ -238,8 +238,15 @@ class Run:
         return {(kind, _key(obj["metadata"])): obj["metadata"]["resourceVersion"] for kind in ("Service", "Lease", "IPAddressPool")
                 for obj in self.view.of(self.names.prefix, kind)}
 
+    def _at_rest(self):
+        """The versions, once nothing has changed for a while: counters follow a moment later."""
+        before = None
+        while before != (before := self._versions()):
+            time.sleep(QUIET)
+        return before
+
     def _restart_writes_nothing(self):
-        before = self._versions()
+        before = self._at_rest()
         self._kill()
         self._start()
         time.sleep(QUIET)
