@@ -14,7 +14,7 @@
 
 struct complaint {   /* what was last said about an object; by "uid reason" */
 	char *key;
-	char *text;
+	char *text;      /* without_counts */
 	UT_hash_handle hh;
 };
 
@@ -79,6 +79,13 @@ static struct complaint *complaint_of(struct controller_role *role, const char *
 	return c;
 }
 
+/* "(3 of 51 in use)" changes with everybody else's Services, and is no news to those that wait. */
+static char *without_counts(const char *text)
+{
+	const char *open = strchr(text, '('), *close = open ? strstr(open, " in use)") : NULL;
+	return close ? mem_printf("%.*s%s", (int)(open - text), text, close) : mem_strdup(text);
+}
+
 /* Once per object and reason, until its text changes. True: it is news. */
 static bool is_news(struct controller_role *role, const char *uid, const char *reason, const char *text)
 {
@@ -88,10 +95,11 @@ static bool is_news(struct controller_role *role, const char *uid, const char *r
 		c->key = mem_printf("%s %s", uid, reason);
 		HASH_ADD_KEYPTR(hh, role->complaints, c->key, strlen(c->key), c);
 	}
-	if (c->text && strcmp(c->text, text) == 0)
-		return false;
-	mem_replace(&c->text, text);
-	return true;
+	char *gist = without_counts(text);
+	bool known = c->text && strcmp(c->text, gist) == 0;
+	free(c->text);
+	c->text = gist;
+	return !known;
 }
 
 static void forget(struct controller_role *role, const char *uid, const char *reason)
@@ -130,6 +138,7 @@ static void on_status(void *data, const struct service *s, const char *key, cons
 	if (!s || repair)
 		return;
 	snprintf(note, sizeof(note), "Assigned IP [\"%s\"]", ips);
+	events_forget(role->events, s->meta.uid, "IPAllocated");   /* the same address given once more is news as well */
 	emit(role, &s->meta, "Service", false, "IPAllocated", note);
 }
 
