@@ -332,7 +332,6 @@ void controller_role_collect(void *data, struct metrics *metrics)
 		if (p)
 			metrics_set(metrics, METRIC_SERVICES_ALLOCATED, KV("pool", p->meta.name), (double)allocator_services(role->allocator, p->meta.name));
 	}
-	metrics_set(metrics, METRIC_CONFIG_STALE, NO_KV, model_problems(m) > 0);
 }
 
 const struct allocator *controller_role_allocator(const struct controller_role *role)

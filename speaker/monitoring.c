@@ -124,6 +124,7 @@ static void collect(void *data, struct metrics *metrics)
 	const struct model *model = m->cluster ? cluster_model(m->cluster) : NULL;
 	metrics_set(metrics, METRIC_UPDATE_ERRORS, NO_KV, (double)api_failures(m->api));
 	metrics_set(metrics, METRIC_CONFIG_LOADED, NO_KV, model && model->pools_synced && model->advertisements_synced);
+	metrics_set(metrics, METRIC_CONFIG_STALE, NO_KV, model && model_problems(model) > 0);
 }
 
 void monitoring_step(void *data)
