@@ -110,11 +110,17 @@ void events_emit(struct events *e, const struct event *event)
 void events_forget(struct events *e, const char *uid, const char *reason)
 {
 	struct sent *s, *tmp;
-	char *prefix = mem_printf("%s %s", uid, reason ? reason : "");
-	HASH_ITER(hh, e->sent, s, tmp)
-		if (reason ? strcmp(s->key, prefix) == 0 : strncmp(s->key, prefix, strlen(prefix)) == 0)
+	char *key = mem_printf("%s %s", uid, reason ? reason : "");
+	if (reason) {
+		HASH_FIND_STR(e->sent, key, s);
+		if (s)
 			sent_free(e, s);
-	free(prefix);
+	} else {
+		HASH_ITER(hh, e->sent, s, tmp)
+			if (strncmp(s->key, key, strlen(key)) == 0)
+				sent_free(e, s);
+	}
+	free(key);
 }
 
 void events_close(struct events *e)
