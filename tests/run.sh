@@ -92,6 +92,35 @@ run_table() {   # many small cases: only what fails is shown
 	run_pytest table -q tests/allocation
 }
 
+# Names of the failed tests of a JUnit file, for -k.
+failed_names() {
+	"$PYTHON" - "$1" <<'PY'
+import sys, xml.etree.ElementTree as tree
+print(" or ".join(sorted({case.get("name").split("[")[0] for case in tree.parse(sys.argv[1]).getroot().iter("testcase")
+                          if case.find("failure") is not None or case.find("error") is not None})))
+PY
+}
+
+# Faults in real time, on a machine that others use too: noise must not fail, a hang or a wrong path must. What fails is run
+# once more, alone, and that is said; failing twice is failing.
+run_failover() {
+	local start=$(seconds) ok bad skip code again
+	start_pytest failover "$@"
+	code=$?
+	read -r ok bad skip < <(count_junit "$RESULTS/failover.xml")
+	again=$([ -f "$RESULTS/failover.xml" ] && failed_names "$RESULTS/failover.xml")
+	if [ -n "$again" ]; then
+		echo "FAILED AT FIRST, run once more: $again"
+		if start_pytest failover-again "$@" -k "$again"; then
+			ok=$((ok + bad)); bad=0; code=0
+			times="$times  passed only when run again: $again"$'\n'
+		fi
+	fi
+	[ $code -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+	passed=$((passed + ok)); failed=$((failed + bad)); skipped=$((skipped + skip))
+	note failover "$start" "$ok" "$bad"
+}
+
 run_standin() {
 	run_pytest standin tests/standin
 }
@@ -121,7 +150,7 @@ run_e2e() {
 	code=$?
 	cat "$RESULTS/api.log"
 	finish_pytest api "$start" $code
-	run_pytest failover $last
+	run_failover $last
 }
 
 case $PART in
