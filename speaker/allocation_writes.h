@@ -10,7 +10,6 @@
 struct allocation_writes;
 
 struct allocation_writes_config {
-	struct turn *turn;
 	struct cluster *cluster;
 	struct allocator *allocator;
 	struct leadership *leadership;

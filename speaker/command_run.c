@@ -231,7 +231,7 @@ static void states_step(void *data)
 static void init_states(struct daemon *d)
 {
 	const struct options *o = &d->options;
-	struct configuration_state_config config = {.turn = &d->turn, .cluster = d->cluster, .pod_name = o->pod_name, .pod_uid = o->pod_uid};
+	struct configuration_state_config config = {.cluster = d->cluster, .pod_name = o->pod_name, .pod_uid = o->pod_uid};
 	if (o->controller && !o->dry_run && !o->once)
 		configuration_state_init(&d->states[0], &d->loop, &config);
 	config.node = o->node_name;

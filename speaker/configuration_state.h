@@ -8,7 +8,6 @@
 struct configuration_state;
 
 struct configuration_state_config {
-	struct turn *turn;
 	struct cluster *cluster;
 	const char *node;                  /* of a speaker; NULL: the controller's object */
 	const char *pod_name, *pod_uid;    /* its owner, so that it goes with the pod; NULL: none */

@@ -349,7 +349,7 @@ void controller_role_init(struct controller_role **rolep, uv_loop_t *loop, struc
 	role->allocator = allocator_new(cluster_model(cluster));
 	role->again = true;
 	events_init(&role->events, cluster_api(cluster), "metallb-controller", identity);
-	struct allocation_writes_config config = {.turn = turn, .cluster = cluster, .allocator = role->allocator, .leadership = leadership,
+	struct allocation_writes_config config = {.cluster = cluster, .allocator = role->allocator, .leadership = leadership,
 						  .on_news = look_again, .on_status = on_status, .data = role};
 	allocation_writes_init(&role->writes, loop, &config);
 	pool_statuses_init(&role->pool_statuses, loop, cluster, look_again, role);
