@@ -110,6 +110,11 @@ void census_set_asking(struct census *c, bool asking)
 	c->deadline = asking ? 0 : CLOCK_NEVER;
 }
 
+bool census_asking(const struct census *c)
+{
+	return c->asking;
+}
+
 static bool worth_keeping(const struct census *c, const struct entry *e, int64_t now)
 {
 	return e->wanted || now - e->heard_at < c->times->fresh || now - e->unanswered_at < c->times->fresh;

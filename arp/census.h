@@ -26,6 +26,7 @@ void census_free(struct census *c);
 
 /* Is it we who ask? */
 void census_set_asking(struct census *c, bool asking);
+bool census_asking(const struct census *c);
 
 /* The addresses (host byte order) to ask for, the most urgent first; what is known about others is kept as long as it is good. */
 void census_want(struct census *c, const uint32_t *addresses, size_t n, int64_t now);
