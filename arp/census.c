@@ -21,6 +21,7 @@ struct entry {
 	uint32_t address;
 	size_t place;             /* in the list of wanted ones */
 	bool wanted;
+	bool stranger;            /* heard last */
 	unsigned asks;            /* of ours, since it is wanted */
 	int64_t known_since;
 	int64_t heard_at;
@@ -143,12 +144,13 @@ void census_want(struct census *c, const uint32_t *addresses, size_t n, int64_t 
 	c->deadline = c->asking ? 0 : CLOCK_NEVER;
 }
 
-void census_heard(struct census *c, uint32_t address, int64_t now)
+void census_heard(struct census *c, uint32_t address, bool stranger, int64_t now)
 {
 	struct entry *e = find_or_add(c, address, now);
 	if (!e)
 		return;
 	e->heard_at = now;
+	e->stranger = stranger;
 	forget_evidence(e);
 }
 
@@ -179,7 +181,9 @@ static int64_t due_at(const struct census *c, const struct entry *e)
 {
 	if (e->asks == 0)
 		return INT64_MIN / 2;
-	return e->own_asked_at + (e->asks < c->times->questions ? c->times->answer_wait : c->times->renew);
+	if (e->asks < c->times->questions)
+		return e->own_asked_at + c->times->answer_wait;
+	return e->own_asked_at + (e->stranger ? c->times->silence / 6 : c->times->renew);
 }
 
 /* Of those that are due: the new ones in the order in which they will be needed, then who was not asked for the longest. Of

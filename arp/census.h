@@ -15,7 +15,8 @@ struct census_times {
 	unsigned questions;    /* unanswered ones that make evidence */
 	int64_t fresh;         /* evidence is good for so long */
 	int64_t renew;         /* an address is asked for again after that */
-	int64_t silence;       /* a stranger not heard for so long has gone, if questions stay unanswered too */
+	int64_t silence;       /* a stranger not heard for so long has gone, if questions stay unanswered too; his address is asked for
+	                        * six times as often */
 };
 extern const struct census_times CENSUS_TIMES;
 
@@ -31,8 +32,8 @@ bool census_asking(const struct census *c);
 /* The addresses (host byte order) to ask for, the most urgent first; what is known about others is kept as long as it is good. */
 void census_want(struct census *c, const uint32_t *addresses, size_t n, int64_t now);
 
-/* A frame with this sender address, from none of ours. */
-void census_heard(struct census *c, uint32_t address, int64_t now);
+/* A frame with this sender address; from a stranger, or from one of ours. */
+void census_heard(struct census *c, uint32_t address, bool stranger, int64_t now);
 void census_asked(struct census *c, uint32_t address, int64_t now);   /* by a peer, by broadcast */
 void census_void(struct census *c, uint32_t address);                 /* somebody says that it is in use: evidence counts no more */
 

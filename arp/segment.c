@@ -181,7 +181,7 @@ static void learn(struct segment *s, const struct arp_frame *frame, int64_t now)
 	if (!peer && (used || probed || (frame->spa && in_ranges(s, frame->spa))))
 		who = s->config.on_sender(s->config.data, s, frame->spa, &frame->sha);
 	if (frame->spa && in_ranges(s, frame->spa))
-		census_heard(s->census, frame->spa, now);
+		census_heard(s->census, frame->spa, !peer, now);
 	if (peer && frame->op == ARP_REQUEST && frame->spa && frame->spa != frame->tpa && in_ranges(s, frame->tpa))
 		census_asked(s->census, frame->tpa, now);
 	if (used)
@@ -297,7 +297,7 @@ int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_i
 	s->responder = responder_new();
 	s->announcer = announcer_new(config->gratuitous_interval);
 	s->liveness = liveness_new(config->node, config->liveness_interval);
-	s->census = census_new(&CENSUS_TIMES);
+	s->census = census_new(config->census ? config->census : &CENSUS_TIMES);
 	s->claims_wake = CLOCK_NEVER;
 	copy_ranges(s, ranges, n_ranges);
 	use_link_info(s, link);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arp/kernel_arp.h"
 #include "config/base/clock.h"
 #include "config/base/deadline.h"
 #include "config/base/log.h"
@@ -57,6 +58,7 @@ struct neighbourhood {
 	struct told *told;
 	int64_t follow_at, nodes_asked_at;
 	unsigned seen_revision;
+	bool links_changed;
 };
 
 static struct model *model_of(const struct neighbourhood *n)
@@ -253,14 +255,57 @@ static void kernel_free(struct neighbourhood *n, struct kernel *k)
 	free(k);
 }
 
-static void accuse(struct neighbourhood *n, struct kernel *k, const struct record *r, const struct mac *mac)
+/* In the place of what was known about the address. */
+static struct kernel *kernel_new(struct neighbourhood *n, uint32_t address, const char *peer, int64_t epoch)
+{
+	struct kernel *k;
+	HASH_FIND(hh, n->kernels, &address, sizeof(address), k);
+	if (k)
+		kernel_free(n, k);
+	k = mem_zalloc(sizeof(*k));
+	k->address = address;
+	k->peer = mem_strdup(peer);
+	k->epoch = epoch;
+	k->ask_at = CLOCK_NEVER;
+	HASH_ADD(hh, n->kernels, address, sizeof(k->address), k);
+	return k;
+}
+
+static void accuse(struct neighbourhood *n, const char *node, const struct record *r, const struct mac *mac)
 {
 	char ip[ADDRESS_TEXT], m[MAC_TEXT], text[500];
 	address_format(&r->address, ip);
 	snprintf(text, sizeof(text), "%s: the kernel of node %.100s (%s) answers ARP for this address, which node %.100s announces; set ipvs.strictARP: true in kube-proxy's configuration, "
-		 "or remove the address from that node's interfaces", ip, k->peer, mac_format(mac, m), r->holder);
+		 "or remove the address from that node's interfaces", ip, node, mac_format(mac, m), r->holder);
 	warn_service(n, &r->address, "strictARPMissing", text);
-	k->accused = true;
+}
+
+static bool is_accused(struct neighbourhood *n, uint32_t address, int64_t epoch)
+{
+	struct kernel *k;
+	HASH_FIND(hh, n->kernels, &address, sizeof(address), k);
+	return k && k->accused && k->epoch == epoch;
+}
+
+/* Nobody hears himself: what our own kernel does is seen in its tables. */
+static void accuse_ourselves(struct neighbourhood *n)
+{
+	const struct link_table *t = segments_links(n->config.segments);
+	for (size_t i = 0; i < t->n; i++)
+		for (size_t j = 0; j < t->links[i].n_addresses; j++) {
+			const struct address *a = &t->links[i].addresses[j].address;
+			const struct record *r = a->family == ADDRESS_V4 ? model_record(model_of(n), a) : NULL;
+			if (!r || !*r->holder || strcmp(r->holder, n->config.node) == 0 || is_accused(n, address_to_v4(a), r->epoch))
+				continue;
+			for (size_t k = 0; k < segments_count(n->config.segments); k++) {
+				const struct link_info *link = segment_link(segments_at(n->config.segments, k));
+				if (!kernel_answers_for_all(link->name))
+					continue;
+				accuse(n, n->config.node, r, &link->mac);
+				kernel_new(n, address_to_v4(a), n->config.node, r->epoch)->accused = true;
+				break;
+			}
+		}
 }
 
 bool neighbourhood_on_claim(struct neighbourhood *n, struct segment *s, uint32_t address, const struct mac *mac, const char *peer, bool answer)
@@ -281,24 +326,17 @@ bool neighbourhood_on_claim(struct neighbourhood *n, struct segment *s, uint32_t
 			kernel_free(n, k);
 		return true;
 	}
-	if (k && (strcmp(k->peer, peer) != 0 || k->epoch != r->epoch || now - k->last > KERNEL_FORGET)) {
-		kernel_free(n, k);
-		k = NULL;
-	}
-	if (!k) {
-		k = mem_zalloc(sizeof(*k));
-		k->address = address;
-		k->peer = mem_strdup(peer);
-		k->epoch = r->epoch;
+	if (!k || strcmp(k->peer, peer) != 0 || k->epoch != r->epoch || now - k->last > KERNEL_FORGET) {
+		k = kernel_new(n, address, peer, r->epoch);
 		k->first = now;
 		k->ask_at = now + KERNEL_AGAIN;
 		wake_at(n, k->ask_at);
-		HASH_ADD(hh, n->kernels, address, sizeof(k->address), k);
 	}
 	k->last = now;
 	/* A peer that still thinks it has the address settles that within a second. */
 	if (!k->accused && now - k->first >= KERNEL_AGAIN)
-		accuse(n, k, r, mac);
+		accuse(n, k->peer, r, mac);
+	k->accused |= now - k->first >= KERNEL_AGAIN;
 	(void)s;
 	return !k->accused;
 }
@@ -444,9 +482,10 @@ static void hear_others(struct neighbourhood *n)
 	}
 }
 
-void neighbourhood_follow(struct neighbourhood *n, int64_t now)
+void neighbourhood_follow(struct neighbourhood *n, bool links_changed, int64_t now)
 {
-	bool changed = n->seen_revision != model_of(n)->revision;
+	n->links_changed |= links_changed;
+	bool changed = n->links_changed || n->seen_revision != model_of(n)->revision;
 	if (!cluster_synced(n->config.cluster))
 		return;
 	settle(n, now);
@@ -457,7 +496,9 @@ void neighbourhood_follow(struct neighbourhood *n, int64_t now)
 	if (changed && now >= n->follow_at) {
 		n->seen_revision = model_of(n)->revision;
 		n->follow_at = now + FOLLOW;
+		n->links_changed = false;
 		welcome_nodes(n);
+		accuse_ourselves(n);
 		hear_others(n);
 		for (size_t i = 0; i < segments_count(n->config.segments); i++)
 			supply(n, segments_at(n->config.segments, i), now);

@@ -26,7 +26,7 @@ void neighbourhood_init(struct neighbourhood **np, uv_loop_t *loop, const struct
 void neighbourhood_close(struct neighbourhood *n);   /* NULL is fine */
 
 /* After changes of the model, the links or peers' verdicts. */
-void neighbourhood_follow(struct neighbourhood *n, int64_t now);
+void neighbourhood_follow(struct neighbourhood *n, bool links_changed, int64_t now);
 
 /* The segments' callback of the same name. */
 enum conflict_who neighbourhood_on_sender(struct neighbourhood *n, struct segment *s, uint32_t address, const struct mac *mac);

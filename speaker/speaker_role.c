@@ -42,6 +42,7 @@ struct speaker_role {
 	struct events *events;
 	struct segments *segments;
 	struct neighbourhood *neighbourhood;
+	struct census_times census;
 	struct tally *tally;
 	struct owned_address *addresses;
 	struct deadline timer;
@@ -544,9 +545,11 @@ void speaker_role_step(void *data)
 	struct speaker_role *role = data;
 	struct model *m = model_of(role);
 	int64_t now = clock_now();
+	bool links_changed = false;
 	notice_sleep(role, now);
 	if (m->revision != role->seen_revision || role->links_changed) {
 		segments_follow(role->segments, m, role->node);
+		links_changed = role->links_changed;
 		role->links_changed = false;
 		role->news = true;
 		role->seen_revision = m->revision;
@@ -557,7 +560,7 @@ void speaker_role_step(void *data)
 	if (!role->synced_at)
 		role->synced_at = now;
 	publish_node(role);
-	neighbourhood_follow(role->neighbourhood, now);
+	neighbourhood_follow(role->neighbourhood, links_changed, now);
 	int64_t wake = evaluate_all(role, now);
 	/* Alive means: I answer for everything that is mine (finding 17). */
 	if (!role->ready) {
@@ -631,6 +634,9 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 	role->seen_revision = cluster_model(cluster)->revision - 1;
 	role->tick_due = CLOCK_NEVER;
 	role->tally = config.tally = tally_new();
+	role->census = CENSUS_TIMES;
+	role->census.silence = options->foreign_silence;
+	config.census = &role->census;
 	int rc = segments_init(&role->segments, loop, &config, on_links, role);
 	if (rc < 0) {
 		tally_free(role->tally);

@@ -86,7 +86,7 @@ static void an_answer_ends_it(void **state)
 	census_want(c, wanted, 1, 0);
 	assert_true(census_next(c, 0, &a));
 	assert_true(census_next(c, 1000, &a));
-	census_heard(c, 7, 1500);   /* late, but it is an answer */
+	census_heard(c, 7, true, 1500);   /* late, but it is an answer */
 	assert_false(census_is_free(c, 7, 5000));
 	census_free(c);
 	/* Also when it comes after the evidence, and from one question after that there is none yet. */
@@ -95,7 +95,7 @@ static void an_answer_ends_it(void **state)
 	census_asked(c, 7, 4000);
 	assert_false(census_is_free(c, 7, 6999));
 	assert_true(census_is_free(c, 7, 7000));   /* a peer's questions count as well, later */
-	census_heard(c, 7, 8000);
+	census_heard(c, 7, true, 8000);
 	assert_false(census_is_free(c, 7, 8000));
 	census_asked(c, 7, 9000);
 	assert_false(census_is_free(c, 7, 20000));
@@ -124,7 +124,7 @@ static void silence_of_a_stranger(void **state)
 	uint32_t a;
 	census_set_asking(c, true);
 	census_want(c, wanted, 1, 0);
-	census_heard(c, 7, 100000);
+	census_heard(c, 7, true, 100000);
 	for (int64_t now = 100500; now < 160000; now += 500)
 		census_next(c, now, &a);
 	assert_false(census_is_silent(c, 7, 159999));
@@ -143,9 +143,36 @@ static void silence_of_a_stranger(void **state)
 	census_free(c);
 	/* Silent, but nobody has asked. */
 	c = census_new(&TIMES);
-	census_heard(c, 7, 0);
+	census_heard(c, 7, true, 0);
 	census_asked(c, 7, 1000);
 	assert_false(census_is_silent(c, 7, 100000));
+	census_free(c);
+}
+
+static void strangers_are_asked_more_often(void **state)
+{
+	(void)state;
+	const uint32_t wanted[] = {1, 2};
+	struct census *c = census_new(&TIMES);
+	unsigned times[3] = {0};
+	uint32_t a;
+	census_set_asking(c, true);
+	census_want(c, wanted, 2, 0);
+	for (int64_t now = 0; now < 60000; now += 100)
+		if (census_next(c, now, &a)) {
+			times[a]++;
+			census_heard(c, a, a == 1, now + 1);   /* both answer, one of them is ours */
+		}
+	assert_in_range(times[1], 6, 8);
+	assert_int_equal(times[2], 2);
+	census_heard(c, 1, false, 60000);   /* ours now */
+	while (census_next(c, 61000, &a))
+		;
+	times[1] = 0;
+	for (int64_t now = 62000; now < 110000; now += 100)
+		if (census_next(c, now, &a))
+			times[a]++;
+	assert_int_equal(times[1], 0);
 	census_free(c);
 }
 
@@ -160,13 +187,13 @@ static void flood(void **state)
 	census_set_asking(c, true);
 	census_want(c, wanted, 1, 0);
 	for (uint32_t i = 0; i < 200000; i++)
-		census_heard(c, 1000 + i, i / 100);
+		census_heard(c, 1000 + i, true, i / 100);
 	for (int64_t now = 0; now < 60000; now += 50)
 		asked += census_next(c, now, &a);
 	assert_int_equal(asked, 2);
 	assert_true(census_is_free(c, 7, 10000));
 	census_want(c, wanted, 1, 400000);   /* what is old goes */
-	census_heard(c, 5, 400000);
+	census_heard(c, 5, true, 400000);
 	census_asked(c, 5, 400001);
 	census_asked(c, 5, 404001);
 	assert_true(census_is_free(c, 5, 407001));
@@ -185,6 +212,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(questions_and_their_pace), cmocka_unit_test(a_new_one_goes_first), cmocka_unit_test(evidence),
 					   cmocka_unit_test(an_answer_ends_it), cmocka_unit_test(two_at_once_count_once), cmocka_unit_test(silence_of_a_stranger),
-					   cmocka_unit_test(flood), cmocka_unit_test(defaults)};
+					   cmocka_unit_test(strangers_are_asked_more_often), cmocka_unit_test(flood), cmocka_unit_test(defaults)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
