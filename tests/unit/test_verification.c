@@ -136,8 +136,14 @@ static void without_records(void **state)
 	static const struct {
 		const char *answers;
 		enum verdict verdict;
+		const char *says;
 	} ALONE[] = {
-		{"", VERDICT_NO_ANSWER}, {"0dd 1dd 2dd", VERDICT_ANSWERED}, {"0bc 1bc", VERDICT_ANSWERED}, {"0bb 0cc 1bb 1cc", VERDICT_DUPLICATE}, {"0bb 0bc", VERDICT_ANSWERED},
+		{"", VERDICT_NO_ANSWER, "nobody answers on eth0"},
+		{"0dd 1dd 2dd", VERDICT_ANSWERED, NULL},
+		{"0bc 1bc", VERDICT_ANSWERED, NULL},
+		{"0bb 0bc", VERDICT_ANSWERED, NULL},
+		{"0bb 0cc 1bb 1cc", VERDICT_DUPLICATE, "2 MACs answer"},
+		{"0bb 0cc 0bc 1bb 1cc", VERDICT_DUPLICATE, "2 MACs answer"},
 	};
 	struct link_table links = {NULL, 0};
 	(void)state;
@@ -147,6 +153,9 @@ static void without_records(void **state)
 		struct verification_input in = input_of(NULL, &links, answers, read_answers(ALONE[i].answers, answers));
 		verification_make(&v, &in);
 		assert_int_equal(v.verdict, ALONE[i].verdict);
+		assert_int_equal(v.n_findings, ALONE[i].says ? 1 : 0);
+		if (ALONE[i].says)
+			unit_contains(v.findings[0].text, ALONE[i].says);
 		verification_free(&v);
 	}
 }
