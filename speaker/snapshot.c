@@ -36,16 +36,20 @@ static void take_lease(struct snapshot *s, const json_t *object)
 	struct lease *lease;
 	struct record *record;
 	struct node_record *node_record;
-	struct error err;
+	struct foreign_record *foreign;
+	struct address a;
+	struct error err = {""};
 	if (lease_decode(object, &lease, &err) < 0) {
 		log_warn("invalidObject", KV("kind", "Lease"), "%s", err.text);
 		return;
 	}
 	if (record_decode(lease, &record))
 		model_put_record(&s->model, record, true);
+	else if (foreign_record_address(lease->meta.name, &a) && foreign_record_decode(lease, &foreign, &err) == 0)
+		model_put_foreign(&s->model, foreign);
 	else if (strncmp(lease->meta.name, "node-", 5) == 0 && node_record_decode(lease, &node_record, &err) == 0)
 		model_put_node_record(&s->model, node_record, true);
-	else if (strncmp(lease->meta.name, "node-", 5) == 0)
+	if (*err.text)
 		log_warn("invalidObject", KV("kind", "Lease"), "%s", err.text);
 	lease_free(lease);
 }

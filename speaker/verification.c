@@ -136,7 +136,36 @@ static const char *order(const struct answerer *w, const struct verification *v)
 #define BELIEVE "clients believe the first answer"
 #define STRICT "its kernel has the address too (ip -4 addr on that node; kube-proxy in IPVS mode: set strictARP)"
 
-static void judge_stranger(struct verification *v, const struct answerer *w)
+/* To free(). */
+static char *services_of(const struct record *r)
+{
+	char *text = mem_strdup(r->n_services ? r->services[0] : "no Service");
+	for (size_t i = 1; i < r->n_services; i++) {
+		char *longer = mem_printf("%s, %s", text, r->services[i]);
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+/* Nobody owns the address that this stranger has. */
+static void judge_squatter(struct verification *v, const struct model *m, const struct answerer *w, const char *who)
+{
+	const struct foreign_record *known = model_foreign(m, &v->address);
+	bool same = known && mac_equal(&known->mac, &w->sha);
+	char *lease = foreign_record_name(&v->address);
+	if (v->record) {
+		char *services = services_of(v->record);
+		find(v, VERDICT_STRANGER, "%s, which is no node's, has it: that is why no node announces it for %s; " SHRINK_DHCP, who, services);
+		free(services);
+	} else {
+		find(v, VERDICT_STRANGER, "%s, which is no node's, answers, and no node owns the address%s%s%s; before a Service gets it: " SHRINK_DHCP, who,
+		     same ? " (Lease " : "", same ? lease : "", same ? " keeps it from Services)" : "");
+	}
+	free(lease);
+}
+
+static void judge_stranger(struct verification *v, const struct model *m, const struct answerer *w)
 {
 	char from[MAC_TEXT];
 	char *who = name_of(w);
@@ -146,7 +175,7 @@ static void judge_stranger(struct verification *v, const struct answerer *w)
 	else if (v->owner)
 		find(v, VERDICT_STRANGER, "%s, which is no node's, answers%s: " BELIEVE "; " SHRINK_DHCP, who, order(w, v));
 	else
-		find(v, VERDICT_STRANGER, "%s, which is no node's, answers, and no node owns the address; before a Service gets it: " SHRINK_DHCP, who);
+		judge_squatter(v, m, w, who);
 	free(who);
 }
 
@@ -194,17 +223,6 @@ static void judge_silence(struct verification *v, const struct verification_inpu
 
 /* ---- nobody owns it ---- */
 
-static char *services_of(const struct record *r)
-{
-	char *text = mem_strdup(r->n_services ? r->services[0] : "no Service");
-	for (size_t i = 1; i < r->n_services; i++) {
-		char *longer = mem_printf("%s, %s", text, r->services[i]);
-		free(text);
-		text = longer;
-	}
-	return text;
-}
-
 static void judge_unowned(struct verification *v, const struct model *m)
 {
 	const struct service *const *users = NULL;
@@ -212,16 +230,18 @@ static void judge_unowned(struct verification *v, const struct model *m)
 	const struct service *shown = NULL;
 	for (size_t i = 0; i < n && !shown; i++)
 		shown = model_is_ours(m, users[i]) ? users[i] : NULL;
-	if (v->record) {
-		char *services = services_of(v->record);
-		find(v, VERDICT_UNOWNED, "no node is fit to answer for it (%s): no ready endpoint, no L2Advertisement that selects it, or no node with a link in its subnet", services);
-		free(services);
-	} else if (shown) {
+	if (!v->record && shown) {
 		char *lease = record_name(&v->address);
 		find(v, VERDICT_NO_RECORD, "Service %s shows it, but there is no Lease %s: does the controller run, and with this --namespace?", shown->meta.key, lease);
 		free(lease);
+	} else if (v->n_answerers) {
+		;   /* they will be told, and that nobody should be heard */
+	} else if (v->record) {
+		char *services = services_of(v->record);
+		find(v, VERDICT_UNOWNED, "no node is fit to answer for it (%s): no ready endpoint, no L2Advertisement that selects it, or no node with a link in its subnet", services);
+		free(services);
 	} else {
-		find(v, VERDICT_UNOWNED, "no node owns it%s", v->n_answerers ? "" : ", and nobody answers: it is free");
+		find(v, VERDICT_UNOWNED, "no node owns it, and nobody answers: it is free");
 	}
 }
 
@@ -246,7 +266,7 @@ static void compare(struct verification *v, const struct verification_input *in)
 		const struct answerer *w = &v->answerers[i];
 		bool changed = !mac_equal(&w->sha, &w->eth_src);
 		if ((w->node && changed && !w->said_by) || (!w->node && !unknown))
-			judge_stranger(v, w);
+			judge_stranger(v, in->model, w);
 		else if (names_owner(v, w))
 			judge_owner(v, w, owners == 1);
 		else if (w->node)
