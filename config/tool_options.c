@@ -121,7 +121,8 @@ static int parse_pool(struct tool_options *o, const char *value, struct error *e
 static const struct flag FLAGS[] = {
 	{"all", TOOL_VERIFY, NULL, parse_all, "every address that a record or a Service's status has"},
 	{"interface", TOOL_VERIFY, "NAME", parse_interface, "ask on this one (else those whose subnet has the address, bridges too; else all)"},
-	{"timeout", TOOL_VERIFY, "TIME", parse_timeout, "for asking and waiting together (default 900ms: three questions, the last waits 500ms)"},
+	{"timeout", TOOL_VERIFY, "TIME", parse_timeout, "for asking and waiting together (default 900ms: three questions, the last waits 500ms);\n"
+	 "                                       more than 100 addresses take longer: 500 questions go out a second"},
 	{"no-api", TOOL_VERIFY, NULL, parse_no_api, "only ask who answers; nothing to compare with"},
 	{"interface", TOOL_LISTEN, "NAME", parse_interface, "listen on this one (else on all working Ethernet links with an IPv4 address)"},
 	{"pool", TOOL_LISTEN, "RANGE[,RANGE...]", parse_pool, "only what is about these addresses (one, a CIDR, from-to); repeatable"},

@@ -132,8 +132,9 @@ static void report(struct verify *v)
 					.colour = wants_colour()};
 	struct buffer text = BUFFER_INIT;
 	size_t wrong = v->options.json ? verification_json(&r, &text) : verification_table(&r, &text);
-	fputs(buffer_string(&text), stdout);
-	fflush(stdout);
+	bool printed = fputs(buffer_string(&text), stdout) != EOF && fflush(stdout) == 0;
+	if (!printed)
+		fprintf(stderr, "l2lb: standard output: %s\n", strerror(errno));
 	buffer_free(&text);
 	for (size_t i = 0; i < v->n; i++) {
 		verification_free(&all[i]);
@@ -142,7 +143,7 @@ static void report(struct verify *v)
 	free(all);
 	free(forecasts);
 	free(sorted);
-	end(v, wrong ? EXIT_FAILED : EXIT_DONE);
+	end(v, !printed ? EXIT_API : wrong ? EXIT_FAILED : EXIT_DONE);
 }
 
 /* ---- asking ---- */

@@ -279,6 +279,15 @@ def test_no_api(home):
     assert status == 1 and "nobody answers on eth0" in out
 
 
+def test_nowhere_to_print(home):
+    """A report that nobody could read is no success."""
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = home.lab.run("client", [l2lb.default_binary(), "verify", "--no-api", home.lab.ip("worker-1")], env=ENV, capture_output=False,
+                            stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 3
+    one_line(done.stderr, "standard output", "No space left")
+
+
 def test_not_allowed(home):
     """Records that this user may not read."""
     nobody = home.cluster.kubeconfig("somebody-else")
