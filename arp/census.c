@@ -5,6 +5,7 @@
 #include "config/base/clock.h"
 #include "config/base/map.h"
 
+#define OPEN_MAX 4u
 #define ENTRIES_MAX 8192   /* what strangers make us remember has an end */
 
 const struct census_times CENSUS_TIMES = {
@@ -25,8 +26,11 @@ struct entry {
 	unsigned asks;            /* of ours, since it is wanted */
 	int64_t known_since;
 	int64_t heard_at;
-	int64_t asked_at;         /* the last question of ours or a peer's */
-	int64_t counts_at;        /* when it counts as unanswered; CLOCK_NEVER: none is open */
+	struct {
+		int64_t asked_at, counts_at;   /* counts as unanswered from then on */
+	} open[OPEN_MAX];         /* questions that may be answered yet, in order */
+	size_t n_open;
+	int64_t asked_at;         /* the last one */
 	int64_t own_asked_at;
 	unsigned unanswered;      /* in a row */
 	int64_t unanswered_at;    /* the last of these was asked then */
@@ -82,7 +86,6 @@ static struct entry *find_or_add(struct census *c, uint32_t address, int64_t now
 	e->address = address;
 	e->known_since = now;
 	e->heard_at = e->asked_at = e->own_asked_at = e->unanswered_at = INT64_MIN / 2;
-	e->counts_at = CLOCK_NEVER;
 	HASH_ADD(hh, c->entries, address, sizeof(e->address), e);
 	return e;
 }
@@ -90,17 +93,17 @@ static struct entry *find_or_add(struct census *c, uint32_t address, int64_t now
 /* A question that stayed unanswered counts from now on. */
 static void settle(struct entry *e, int64_t now)
 {
-	if (now < e->counts_at)
-		return;
-	e->counts_at = CLOCK_NEVER;
-	e->unanswered++;
-	e->unanswered_at = e->asked_at;
+	while (e->n_open && now >= e->open[0].counts_at) {
+		e->unanswered++;
+		e->unanswered_at = e->open[0].asked_at;
+		memmove(&e->open[0], &e->open[1], --e->n_open * sizeof(e->open[0]));
+	}
 }
 
 static void forget_evidence(struct entry *e)
 {
 	e->unanswered = 0;
-	e->counts_at = CLOCK_NEVER;
+	e->n_open = 0;
 }
 
 void census_set_asking(struct census *c, bool asking)
@@ -154,19 +157,21 @@ void census_heard(struct census *c, uint32_t address, bool stranger, int64_t now
 	forget_evidence(e);
 }
 
-static void ask(struct entry *e, int64_t wait, int64_t now)
+static void ask(const struct census *c, struct entry *e, int64_t wait, int64_t now)
 {
 	settle(e, now);
+	if (now - e->asked_at < c->times->answer_wait || e->n_open == OPEN_MAX)
+		return;   /* several in a short time count once */
 	e->asked_at = now;
-	if (e->counts_at == CLOCK_NEVER)   /* several questions in a short time count once */
-		e->counts_at = now + wait;
+	e->open[e->n_open].asked_at = now;
+	e->open[e->n_open++].counts_at = now + wait;
 }
 
 void census_asked(struct census *c, uint32_t address, int64_t now)
 {
 	struct entry *e = find_or_add(c, address, now);
 	if (e)
-		ask(e, c->times->peer_wait, now);
+		ask(c, e, c->times->peer_wait, now);
 }
 
 void census_void(struct census *c, uint32_t address)
@@ -225,7 +230,7 @@ bool census_next(struct census *c, int64_t now, uint32_t *addressp)
 		c->deadline = due;
 		return false;
 	}
-	ask(e, c->times->answer_wait, now);
+	ask(c, e, c->times->answer_wait, now);
 	e->asks++;
 	e->own_asked_at = c->last = now;
 	c->deadline = now + c->times->spacing;

@@ -18,6 +18,7 @@
 #define SIGHTING (10 * CLOCK_S)           /* one that could not be published is forgotten */
 #define SIGHTINGS_MAX 1024
 #define NODES_AGAIN (100 * CLOCK_MS)      /* within ACQUAINTANCE_WAIT: the answers serve all who are in doubt */
+#define NODE_REMEMBERED (600 * CLOCK_S)   /* ownership.md section 2 */
 #define KERNEL_AGAIN CLOCK_S              /* a peer's kernel is asked once more before it is accused */
 #define KERNEL_FORGET (300 * CLOCK_S)
 
@@ -41,6 +42,12 @@ struct kernel {     /* a peer answered for an address that is another's by the r
 	UT_hash_handle hh;
 };
 
+struct our_mac {    /* of a node of ours, shown by its record at that time */
+	struct mac mac;
+	int64_t shown_at;
+	UT_hash_handle hh;
+};
+
 struct told {       /* a version of another node's note about an address that we announce */
 	uint32_t address;
 	char *version;
@@ -56,6 +63,7 @@ struct neighbourhood {
 	struct kernel *kernels;
 	struct deadline timer;
 	struct told *told;
+	struct our_mac *ours;
 	int64_t follow_at, nodes_asked_at;
 	unsigned seen_revision;
 	bool links_changed;
@@ -79,17 +87,41 @@ static void follow_soon(void *data)
 
 /* ---- who is it? ---- */
 
+static void remember(struct neighbourhood *n, const struct mac *mac, int64_t now)
+{
+	struct our_mac *o;
+	HASH_FIND(hh, n->ours, mac, sizeof(*mac), o);
+	if (!o) {
+		o = mem_zalloc(sizeof(*o));
+		o->mac = *mac;
+		HASH_ADD(hh, n->ours, mac, sizeof(o->mac), o);
+	}
+	o->shown_at = now;
+}
+
+/* A node that is no more, or shows another MAC now, is no stranger at once. */
+static void remember_nodes(struct neighbourhood *n, int64_t now)
+{
+	struct node_record_entry *e, *e_next;
+	struct our_mac *o, *o_next;
+	HASH_ITER(hh, model_of(n)->node_records, e, e_next)
+		for (size_t i = 0; i < e->record->n_links; i++)
+			remember(n, &e->record->links[i].mac, now);
+	for (size_t i = 0; i < segments_count(n->config.segments); i++)
+		remember(n, &segment_link(segments_at(n->config.segments, i))->mac, now);
+	HASH_ITER(hh, n->ours, o, o_next) {
+		if (now - o->shown_at < NODE_REMEMBERED)
+			continue;
+		HASH_DEL(n->ours, o);
+		free(o);
+	}
+}
+
 static bool is_our_node(const struct neighbourhood *n, const struct mac *mac)
 {
-	struct node_record_entry *e, *tmp;
-	HASH_ITER(hh, model_of(n)->node_records, e, tmp)
-		for (size_t i = 0; i < e->record->n_links; i++)
-			if (mac_equal(&e->record->links[i].mac, mac))
-				return true;
-	for (size_t i = 0; i < segments_count(n->config.segments); i++)
-		if (mac_equal(&segment_link(segments_at(n->config.segments, i))->mac, mac))
-			return true;
-	return false;
+	struct our_mac *o;
+	HASH_FIND(hh, n->ours, mac, sizeof(*mac), o);
+	return o != NULL;
 }
 
 /* The node that has this InternalIP. */
@@ -179,11 +211,12 @@ static void settle(struct neighbourhood *n, int64_t now)
 	struct mac mac;
 	enum conflict_who who;
 	while (acquaintances_settled(n->acquaintances, now, &mac, &who)) {
+		who = is_our_node(n, &mac) ? CONFLICT_PEER : who;   /* it has shown its links meanwhile */
 		HASH_ITER(hh, n->sightings, x, tmp) {
 			if (!mac_equal(&x->mac, &mac))
 				continue;
 			x->known = who == CONFLICT_STRANGER;
-			if (who == CONFLICT_NODE)
+			if (who != CONFLICT_STRANGER)
 				sighting_free(n, x);
 		}
 		for (size_t i = 0; i < segments_count(n->config.segments); i++)
@@ -411,6 +444,10 @@ static void publish(struct neighbourhood *n, int64_t now)
 	HASH_ITER(hh, n->sightings, x, tmp) {
 		struct address a = address_from_v4(x->address);
 		struct segment *s = segments_find(n->config.segments, x->link);
+		if (is_our_node(n, &x->mac)) {
+			sighting_free(n, x);
+			continue;
+		}
 		const struct pool *pool = model_pool_of(model_of(n), &a);
 		const struct foreign_record *r = model_foreign(model_of(n), &a);
 		bool said = r && mac_equal(&r->mac, &x->mac) && (!x->refused || strcmp(r->refused, x->refused) == 0);
@@ -488,6 +525,8 @@ void neighbourhood_follow(struct neighbourhood *n, bool links_changed, int64_t n
 	bool changed = n->links_changed || n->seen_revision != model_of(n)->revision;
 	if (!cluster_synced(n->config.cluster))
 		return;
+	if (changed)
+		remember_nodes(n, now);
 	settle(n, now);
 	ask_kernels(n, now);
 	for (size_t i = 0; i < segments_count(n->config.segments); i++)
@@ -533,8 +572,13 @@ void neighbourhood_close(struct neighbourhood *n)
 	struct sighting *x, *x_next;
 	struct kernel *k, *k_next;
 	struct told *t, *t_next;
+	struct our_mac *o, *o_next;
 	if (!n)
 		return;
+	HASH_ITER(hh, n->ours, o, o_next) {
+		HASH_DEL(n->ours, o);
+		free(o);
+	}
 	HASH_ITER(hh, n->told, t, t_next) {
 		HASH_DEL(n->told, t);
 		free(t->version);

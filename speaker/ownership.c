@@ -329,6 +329,7 @@ static enum ownership_action refused(struct ownership *o, const struct ownership
 	} else if (!v->refused) {
 		enter(o, OWNERSHIP_IDLE, now);
 		o->fresh = true;
+		*wakep = now + CLOCK_MS;   /* the record may name us still */
 	}
 	return OWNERSHIP_NOTHING;
 }

@@ -75,6 +75,32 @@ def test_a_stranger_goes_away(home, guest):
             home.stop(home.speakers[node])
 
 
+def test_an_address_known_to_be_free_waits_for_nothing(home):
+    """One node asks, with ordinary questions and slowly; whoever claims the address then, need not probe."""
+    for node in home.nodes:
+        home.stop(home.speakers[node])
+    watcher = wire.Sniffer(home.client, home.folder / "census.jsonl")
+    home.ready()
+    of_nodes = {home.lab.ip(node) for node in home.nodes}
+
+    def questions(ip=None):
+        return [f for f in watcher.frames() if f["op"] == wire.REQUEST and f["spa"] in of_nodes and f["eth_dst"] == wire.BROADCAST
+                and f["tpa"] in ([ip] if ip else [vip(n) for n in range(100, 151)])]
+    wait(lambda: len(questions(vip(104))) >= 2, 30, "two questions for an address")
+    time.sleep(3.5)
+    asked = questions()
+    home.serve("web", annotations={IPS: vip(104)})
+    home.answered_by(vip(104), home.owner(vip(104)))
+    frames = watcher.stop()
+    assert not [f for f in frames if f["spa"] == "0.0.0.0"], "no probes"
+    assert [f for f in frames if f["spa"] == f["tpa"] == vip(104)], "announcements"
+    # Each may ask for the moment in which it does not know the others yet.
+    last = [f["spa"] for f in asked[len(asked) // 2:]]
+    assert len(set(last)) == 1, "one node of the link asks"
+    seconds = asked[-1]["time"] - asked[0]["time"]
+    assert len(asked) <= 2 * seconds + 6, "at most two a second"
+
+
 def test_a_new_address_is_probed(home, guest):
     """The census does not know it yet: three probes find the stranger, and the Service gets the next one."""
     has(home, vip(200))

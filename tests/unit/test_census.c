@@ -110,9 +110,17 @@ static void two_at_once_count_once(void **state)
 {
 	(void)state;
 	struct census *c = census_new(&TIMES);
-	for (int64_t now = 0; now < 3000; now += 10)
+	for (int64_t now = 0; now < 1000; now += 10)
 		census_asked(c, 7, now);
 	assert_false(census_is_free(c, 7, 4000));
+	/* As one node asks, all are to know it. */
+	census_asked(c, 7, 10000);
+	census_asked(c, 7, 11000);
+	assert_false(census_is_free(c, 7, 12999));
+	assert_true(census_is_free(c, 7, 14000));
+	for (int64_t now = 20000; now < 60000; now += 1000)   /* open ones are bounded; evidence goes on */
+		census_asked(c, 7, now);
+	assert_true(census_is_free(c, 7, 63000));
 	census_free(c);
 }
 
