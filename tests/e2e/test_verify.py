@@ -264,6 +264,18 @@ def test_habets_arping(home_cluster, worlds, habets):
     same(shown(start_arping(home_cluster.client, worlds[1], habets)), said(worlds[1], "habets"))
 
 
+def test_more_than_a_page(home_cluster):
+    """More records than the API server gives at once: the last one is found, too."""
+    kube, paged, last = home_cluster.kube, "paged", vip(210)
+    kube.make_namespace(paged)
+    for name in [*(f"ip-10.9.{n // 100}.{n % 100}" for n in range(500)), f"ip-{last}"]:
+        made = lease(name, "address", "worker-1", services="shop/web")
+        made["metadata"]["namespace"] = paged
+        kube.create(path("Lease", paged), made)
+    _, found = verify(home_cluster, last, namespace=paged)
+    assert found[last]["record"] and found[last]["owner"] == "worker-1" and found[last]["verdict"] == "unknown-owner"
+
+
 # What keeps it from finding out
 
 def test_no_api(home):
