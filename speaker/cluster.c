@@ -11,6 +11,7 @@
 
 #define FRESH_RESELECT (20 * CLOCK_MS)
 #define SETTLE CLOCK_S
+#define WARM 2u   /* connections */
 
 /* FRESH_SLICES: those of Services that appeared a moment ago; the watch of all others is renewed at most once a second. */
 enum resource { SERVICES, SLICES, FRESH_SLICES, NODES, NAMESPACES, LEASES, POOLS, ADVERTISEMENTS, RESOURCES };
@@ -36,7 +37,7 @@ struct cluster {
 	bool services_changed, slices_waiting;
 	char **slice_names;        /* that the watch of all asks for; sorted */
 	size_t n_slice_names;
-	struct api_call *warming;
+	struct api_call *warming[WARM];
 	int64_t answers_since;     /* CLOCK_NEVER: it does not answer */
 };
 
@@ -287,17 +288,20 @@ static void on_trouble(void *data, const char *why)
 
 static void on_warm(void *data, const struct api_result *result)
 {
-	struct cluster *c = data;
+	struct api_call **place = data;
 	(void)result;
-	c->warming = NULL;
+	*place = NULL;
 }
 
-/* Each renewed watch takes a connection for itself: the list for the next new Service shall not wait for a TLS handshake. */
+/* Each renewed watch takes a connection for itself. The list for the next new Service (whose watch keeps its connection) and
+ * the claim of its address shall not wait for TLS handshakes. */
 static void warm_up(struct cluster *c)
 {
-	struct api_request request = {.method = "GET", .path = "/version", .background = true, .on_result = on_warm, .data = c};
-	if (!c->warming)
-		c->warming = api_send(c->api, &request);
+	for (size_t i = 0; i < WARM; i++) {
+		struct api_request request = {.method = "GET", .path = "/version", .on_result = on_warm, .data = &c->warming[i]};
+		if (!c->warming[i])
+			c->warming[i] = api_send(c->api, &request);
+	}
 }
 
 static void on_synced(void *data)
@@ -397,7 +401,8 @@ void cluster_close(struct cluster *c)
 	bool timer = c->watches[SLICES].watcher != NULL;
 	for (int i = 0; i < RESOURCES; i++)
 		watcher_close(c->watches[i].watcher);
-	api_cancel(c->warming);
+	for (size_t i = 0; i < WARM; i++)
+		api_cancel(c->warming[i]);
 	model_free(&c->model);
 	strings_free(c->slice_names, c->n_slice_names);
 	free(c->name_space);
