@@ -31,8 +31,12 @@ static void transmit(struct segment *s, const struct arp_frame *frame)
 {
 	uint8_t bytes[ARP_FRAME_SIZE];
 	arp_frame_build(frame, bytes);
-	if (link_send(s->link, bytes, sizeof(bytes)) < 0)
-		s->counters.send_failed++;
+	link_send(s->link, bytes, sizeof(bytes));
+}
+
+static void flush(struct segment *s)
+{
+	s->counters.send_failed += link_flush(s->link);
 }
 
 static void announce(struct segment *s, const struct announcement *a)
@@ -59,6 +63,7 @@ static void carry_out(struct segment *s, const struct liveness_action *action)
 		transmit(s, &action->frame);
 		break;
 	case LIVENESS_CHANGED:
+		flush(s);   /* what the owner makes of it may take a while */
 		s->config.on_state(s->config.data, s, action->peer, action->state);
 		break;
 	case LIVENESS_HEARD_AGAIN:
@@ -80,9 +85,11 @@ static void pump(struct segment *s)
 	while ((n = announcer_due(s->announcer, now, due, ANNOUNCE_BATCH)) > 0)
 		for (size_t i = 0; i < n; i++)
 			announce(s, &due[i]);
+	flush(s);
 	liveness_step(s->liveness, now);
 	while (liveness_take(s->liveness, &action))
 		carry_out(s, &action);
+	flush(s);
 	s->pumping = false;
 	deadline_set(&s->timer, clock_min(announcer_deadline(s->announcer), liveness_deadline(s->liveness)));
 }
@@ -94,27 +101,29 @@ static void on_due(void *data)
 
 static void claim_heard(struct segment *s, const struct arp_frame *frame)
 {
+	flush(s);
 	s->config.on_claim(s->config.data, s, frame->spa, &frame->sha, &frame->eth_src);
 }
 
-static void receive(struct segment *s, const struct link_frame *raw, int64_t now)
+/* True when liveness has something to say now. */
+static bool receive(struct segment *s, const struct link_frame *raw, int64_t now)
 {
 	struct arp_frame frame, reply;
 	s->counters.received++;
 	if (!arp_frame_parse(raw->bytes, raw->len, &frame)) {
 		s->counters.malformed++;
-		return;
+		return false;
 	}
 	if (frame.op == ARP_REPLY && s->info.gateway && frame.spa == s->info.gateway && mac_equal(&frame.eth_dst, &s->info.mac))
 		liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
 	if (liveness_receive(s->liveness, &frame, now))
-		return;
+		return true;
 	switch (responder_receive(s->responder, &frame, &reply)) {
 	case RESPONDER_IGNORE:
-		return;
+		return false;
 	case RESPONDER_CLAIM:
 		claim_heard(s, &frame);
-		return;
+		return false;
 	case RESPONDER_ANSWER:
 		/* Whoever asks for a pool address from an own one answers ARP himself: proof of a working link when needed. */
 		liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
@@ -130,15 +139,20 @@ static void receive(struct segment *s, const struct link_frame *raw, int64_t now
 	counted->requests++;
 	counted->answers++;
 	transmit(s, &reply);
+	return false;
 }
 
 static void on_frames(void *data, const struct link_frame *frames, size_t n)
 {
 	struct segment *s = data;
 	int64_t now = clock_now();
+	bool stirred = false;
 	for (size_t i = 0; i < n; i++)
-		receive(s, &frames[i], now);
-	pump(s);
+		stirred |= receive(s, &frames[i], now);
+	flush(s);
+	/* In a storm most batches are answers and nothing else: the cores that wait for their time are not bothered. */
+	if (stirred || now >= s->timer.at)
+		pump(s);
 }
 
 static void make_filter(const struct segment *s, struct buffer *text)
@@ -303,6 +317,7 @@ void segment_ask(struct segment *s, uint32_t address)
 		return;   /* a question from 0.0.0.0 would be an RFC 5227 probe, and could make a rebooting owner give up */
 	struct arp_frame frame = arp_question(own, &s->info.mac, address, NULL);
 	transmit(s, &frame);
+	flush(s);
 }
 
 void segment_woke(struct segment *s)
