@@ -61,7 +61,8 @@ static void on_event(struct fd *fd, int events)
 		}
 		if (l->n)
 			l->on_frames(l->data, l->frames, l->n);
-		if (l->n < BATCH)
+		/* Where frames come in numbers more have come meanwhile: looking costs less than a turn of the loop. */
+		if (l->n < 2)
 			return;
 	}
 }

@@ -25,7 +25,8 @@
 #define BATCH 32
 #define CLIENTS 256
 #define CLIENT 0x0a4d0100     /* 10.77.1.0: who asks */
-#define FOREIGN 0x0a4e0000    /* 10.78.0.0: whom nobody here owns */
+#define FOREIGN 0x0a4d8000    /* 10.77.128.0/18: other hosts of the subnet; their askers are behind it */
+#define FOREIGN_ASKER (FOREIGN + 0x4000)
 #define SLOT_BYTES 128
 #define RING_BYTES (8 << 20)
 #define N_SLOTS (RING_BYTES / SLOT_BYTES)
@@ -131,8 +132,8 @@ static void foreign_frame(struct load *l, uint8_t *f)
 {
 	put32(f + 8, 0xff000000 | (l->foreign & 0xff));
 	put32(f + 24, 0xff000000 | (l->foreign & 0xff));
-	put32(f + 28, FOREIGN + 0x8000 + l->foreign % CLIENTS);
-	put32(f + 38, FOREIGN + l->foreign * 2654435761u % 0x8000);
+	put32(f + 28, FOREIGN_ASKER + l->foreign % CLIENTS);
+	put32(f + 38, FOREIGN + l->foreign * 2654435761u % 0x4000);
 	l->foreign++;
 }
 
