@@ -6,8 +6,8 @@
 
 #define FRAME_BYTES 256
 #define BLOCK_BYTES 4096
-#define RING_BYTES (2 << 20)
-#define N_FRAMES (RING_BYTES / FRAME_BYTES)
+#define N_FRAMES 10240
+#define RING_BYTES (N_FRAMES * FRAME_BYTES)
 
 static uint8_t *make_ring(int fd)
 {
