@@ -18,12 +18,13 @@ LIB_SRC  := $(filter-out speaker/main.c,$(wildcard config/*.c config/base/*.c k8
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
+BENCH    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 L2LB     ?= $(BUILD)/l2lb
 
-.PHONY: all help deps demo demo-stop test test-unit test-table test-e2e test-standin bench-alloc bench-service tools install clean
+.PHONY: all help deps demo demo-stop test test-unit test-table test-e2e test-standin bench-alloc bench-service bench-arp tools install clean
 all: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tools
-tools: $(BUILD)/l2lb $(TOOLS)
+tools: $(BUILD)/l2lb $(TOOLS) $(BENCH)
 
 help:
 	@echo "make            build build/l2lb (installs the Debian packages it lacks)"
@@ -31,6 +32,7 @@ help:
 	@echo "make test       all tests; parts: make test-unit, make test-table, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
 	@echo "make bench-alloc  what allocation costs, on a real API server with 10,000 Services (N=1000 for fewer)"
 	@echo "make bench-service  from a Service's creation to its first ARP answer and announcement, in the home lab"
+	@echo "make bench-arp  answers per second and latency against the kernel and three other responders (QUICK=1: a minute)"
 	@echo "make install    install to PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make clean      remove what was built"
 
@@ -44,6 +46,11 @@ $(BUILD)/l2lb: $(BUILD)/speaker/main.o $(LIB_OBJ)
 $(TOOLS): $(BUILD)/%: $(BUILD)/tests/tools/%.o $(LIB_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BENCH): $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ -lpcap
 
 $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
@@ -85,6 +92,9 @@ bench-service: all
 	$(Q)$(PYTHON) tests/bench/service.py $(if $(N),--services $(N))
 bench-alloc: all
 	$(Q)$(PYTHON) tests/bench/alloc.py $(if $(N),--services $(N))
+
+bench-arp: all
+	$(Q)$(PYTHON) tests/bench/arp.py $(BUILD) $(if $(QUICK),--quick)
 
 .PHONY: unit-programs
 unit-programs: $(UNITS)

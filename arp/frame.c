@@ -3,7 +3,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
-enum { ETHERTYPE_OFFSET = 12, ARP_OFFSET = 14, OP_OFFSET = 20, SHA_OFFSET = 22, SPA_OFFSET = 28, THA_OFFSET = 32, TPA_OFFSET = 38 };
+enum { ETHERTYPE_OFFSET = 12, TAG_SIZE = 4, ARP_OFFSET = 14, OP_OFFSET = 20, SHA_OFFSET = 22, SPA_OFFSET = 28, THA_OFFSET = 32, TPA_OFFSET = 38 };
 
 /* ethertype ARP, then hardware Ethernet, protocol IPv4, lengths 6 and 4 */
 static const uint8_t FIXED[8] = {0x08, 0x06, 0x00, 0x01, 0x08, 0x00, 6, 4};
@@ -45,13 +45,25 @@ static void put32(uint8_t *p, uint32_t v)
 	p[3] = (uint8_t)v;
 }
 
+/* 802.1Q with VID 0 says a priority and no VLAN: the frame is ours, as it is the kernel's. libpcap puts tags back in. */
+static bool priority_tagged(const uint8_t *bytes, size_t len)
+{
+	const uint8_t *tag = bytes + ETHERTYPE_OFFSET;
+	return len >= ARP_FRAME_SIZE + TAG_SIZE && tag[0] == 0x81 && tag[1] == 0x00 && (tag[2] & 0x0f) == 0 && tag[3] == 0;
+}
+
 bool arp_frame_parse(const uint8_t *bytes, size_t len, struct arp_frame *frame)
 {
-	if (len < ARP_FRAME_SIZE || memcmp(bytes + ETHERTYPE_OFFSET, FIXED, sizeof(FIXED)) != 0)
+	struct arp_frame f;
+	if (len < ARP_FRAME_SIZE)
 		return false;
-	struct arp_frame f = {.op = (uint16_t)(bytes[OP_OFFSET] << 8 | bytes[OP_OFFSET + 1])};
 	memcpy(f.eth_dst.bytes, bytes, MAC_SIZE);
 	memcpy(f.eth_src.bytes, bytes + MAC_SIZE, MAC_SIZE);
+	if (priority_tagged(bytes, len))
+		bytes += TAG_SIZE;
+	if (memcmp(bytes + ETHERTYPE_OFFSET, FIXED, sizeof(FIXED)) != 0)
+		return false;
+	f.op = (uint16_t)(bytes[OP_OFFSET] << 8 | bytes[OP_OFFSET + 1]);
 	memcpy(f.sha.bytes, bytes + SHA_OFFSET, MAC_SIZE);
 	memcpy(f.tha.bytes, bytes + THA_OFFSET, MAC_SIZE);
 	f.spa = get32(bytes + SPA_OFFSET);

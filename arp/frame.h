@@ -37,7 +37,7 @@ const char *mac_format(const struct mac *m, char text[MAC_TEXT]);   /* "02:00:00
 bool mac_parse(const char *text, struct mac *macp);
 
 /* Takes any bytes. False unless it is a whole Ethernet/IPv4 ARP request or reply from a unicast sender; padding behind it
- * is ignored. */
+ * is ignored. A VLAN tag with VID 0 is, too; any other is not. */
 bool arp_frame_parse(const uint8_t *bytes, size_t len, struct arp_frame *frame);
 void arp_frame_build(const struct arp_frame *frame, uint8_t bytes[ARP_FRAME_SIZE]);
 

@@ -168,9 +168,9 @@ static void ask(struct inquiry *i, struct ask *a)
 	arp_frame_build(&f, bytes);
 	a->asked++;
 	a->asked_at = clock_now();
-	int rc = link_send(a->line->link, bytes, sizeof(bytes));
-	if (rc < 0)
-		i->send_error = rc;
+	link_send(a->line->link, bytes, sizeof(bytes));
+	if (link_flush(a->line->link) > 0)
+		i->send_error = -EIO;
 	else
 		i->sent++;
 }

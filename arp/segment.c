@@ -41,8 +41,12 @@ static void transmit(struct segment *s, const struct arp_frame *frame)
 {
 	uint8_t bytes[ARP_FRAME_SIZE];
 	arp_frame_build(frame, bytes);
-	if (link_send(s->link, bytes, sizeof(bytes)) < 0)
-		s->counters.send_failed++;
+	link_send(s->link, bytes, sizeof(bytes));
+}
+
+static void flush(struct segment *s)
+{
+	s->counters.send_failed += link_flush(s->link);
 }
 
 static void announce(struct segment *s, const struct announcement *a)
@@ -123,6 +127,7 @@ static void carry_out(struct segment *s, const struct liveness_action *action)
 		transmit(s, &action->frame);
 		break;
 	case LIVENESS_CHANGED:
+		flush(s);   /* what the owner makes of it may take a while */
 		s->config.on_state(s->config.data, s, action->peer, action->state);
 		break;
 	case LIVENESS_HEARD_AGAIN:
@@ -146,11 +151,13 @@ static void pump(struct segment *s)
 	while ((n = announcer_due(s->announcer, now, due, ANNOUNCE_BATCH)) > 0)
 		for (size_t i = 0; i < n; i++)
 			announce(s, &due[i]);
+	flush(s);
 	liveness_step(s->liveness, now);
 	while (liveness_take(s->liveness, &action))
 		carry_out(s, &action);
 	while (link_works(&s->info) && census_next(s->census, now, &address))
 		segment_ask(s, address);
+	flush(s);
 	s->pumping = false;
 	int64_t wake = clock_min(announcer_deadline(s->announcer), liveness_deadline(s->liveness));
 	deadline_set(&s->timer, clock_min(wake, clock_min(s->claims_wake, census_deadline(s->census))));
@@ -169,12 +176,12 @@ static bool in_ranges(const struct segment *s, uint32_t address)
 	return false;
 }
 
-/* What the frame says about who uses which pool address; in_use: its sender says that the address is his. */
-static void learn(struct segment *s, const struct arp_frame *frame, int64_t now)
+/* What the frame says about who uses which pool address. True: a claim may have something to do now. */
+static bool learn(struct segment *s, const struct arp_frame *frame, int64_t now)
 {
 	bool peer = segment_peer_of_mac(s, &frame->sha) != NULL;
 	if (mac_equal(&frame->sha, &s->info.mac) || mac_equal(&frame->eth_src, &s->info.mac))
-		return;   /* a guard speaks for us, or an echo of our own */
+		return false;   /* a guard speaks for us, or an echo of our own */
 	struct claim *used = frame->spa ? claim_find(s, frame->spa) : NULL;
 	struct claim *probed = frame->op == ARP_REQUEST && !frame->spa ? claim_find(s, frame->tpa) : NULL;
 	enum conflict_who who = peer ? CONFLICT_PEER : CONFLICT_UNKNOWN;
@@ -188,28 +195,31 @@ static void learn(struct segment *s, const struct arp_frame *frame, int64_t now)
 		carry_out_claim(s, used, conflict_heard(&used->core, &frame->sha, false, who, now));
 	else if (probed)
 		carry_out_claim(s, probed, conflict_heard(&probed->core, &frame->sha, true, who, now));
+	return used || probed;
 }
 
-static void receive(struct segment *s, const struct link_frame *raw, int64_t now)
+/* True when liveness or a claim has something to do now. */
+static bool receive(struct segment *s, const struct link_frame *raw, int64_t now)
 {
 	struct arp_frame frame, reply;
 	s->counters.received++;
 	if (!arp_frame_parse(raw->bytes, raw->len, &frame)) {
 		s->counters.malformed++;
-		return;
+		return false;
 	}
 	if (frame.op == ARP_REPLY && s->info.gateway && frame.spa == s->info.gateway && mac_equal(&frame.eth_dst, &s->info.mac))
 		liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
 	if (liveness_receive(s->liveness, &frame, now))
-		return;
-	learn(s, &frame, now);
+		return true;
+	bool stirred = learn(s, &frame, now);
 	switch (responder_receive(s->responder, &frame, &reply)) {
 	case RESPONDER_IGNORE:
-		return;
+		return stirred;
 	case RESPONDER_CLAIM:
+		flush(s);
 		s->config.on_claim(s->config.data, s, frame.spa, &frame.sha, &frame.eth_src,
 				   frame.op == ARP_REPLY && mac_equal(&frame.eth_dst, &s->info.mac));
-		return;
+		return stirred;
 	case RESPONDER_ANSWER:
 		/* Whoever asks for a pool address from an own one answers ARP himself: proof of a working link when needed. */
 		liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
@@ -225,15 +235,20 @@ static void receive(struct segment *s, const struct link_frame *raw, int64_t now
 	counted->requests++;
 	counted->answers++;
 	transmit(s, &reply);
+	return stirred;
 }
 
 static void on_frames(void *data, const struct link_frame *frames, size_t n)
 {
 	struct segment *s = data;
 	int64_t now = clock_now();
+	bool stirred = false;
 	for (size_t i = 0; i < n; i++)
-		receive(s, &frames[i], now);
-	pump(s);
+		stirred |= receive(s, &frames[i], now);
+	flush(s);
+	/* In a storm most batches are answers and nothing else: the cores that wait for their time are not bothered. */
+	if (stirred || now >= s->timer.at)
+		pump(s);
 }
 
 static void make_filter(const struct segment *s, struct buffer *text)
@@ -447,6 +462,7 @@ void segment_ask(struct segment *s, uint32_t address)
 		return;   /* a question from 0.0.0.0 would be an RFC 5227 probe, and could make a rebooting owner give up */
 	struct arp_frame frame = arp_question(own, &s->info.mac, address, NULL);
 	transmit(s, &frame);
+	flush(s);
 }
 
 void segment_woke(struct segment *s)

@@ -151,6 +151,44 @@ static void one_field_mutations(void **state)
 	}
 }
 
+/* A tag that says only a priority is no VLAN; all others, and two of them, are not ours to read. */
+static void vlan_tags(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *what;
+		uint8_t tag[4];
+		bool valid;
+	} cases[] = {
+		{"VID 0", {0x81, 0x00, 0x00, 0x00}, true},
+		{"VID 0, highest priority", {0x81, 0x00, 0xe0, 0x00}, true},
+		{"VID 0, drop eligible", {0x81, 0x00, 0x10, 0x00}, true},
+		{"VID 1", {0x81, 0x00, 0x00, 0x01}, false},
+		{"VID 5, priority 3", {0x81, 0x00, 0x60, 0x05}, false},
+		{"VID 256", {0x81, 0x00, 0x01, 0x00}, false},
+		{"VID 4095", {0x81, 0x00, 0x0f, 0xff}, false},
+		{"802.1ad, VID 0", {0x88, 0xa8, 0x00, 0x00}, false},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct arp_frame f, plain;
+		uint8_t *bytes = malloc(ARP_FRAME_SIZE + 4);
+		memcpy(bytes, REQUEST, 12);
+		memcpy(bytes + 12, cases[i].tag, 4);
+		memcpy(bytes + 16, REQUEST + 12, ARP_FRAME_SIZE - 12);
+		if (arp_frame_parse(bytes, ARP_FRAME_SIZE + 4, &f) != cases[i].valid)
+			fail_msg("%s: wanted %s", cases[i].what, cases[i].valid ? "valid" : "refused");
+		assert_false(arp_frame_parse(bytes, ARP_FRAME_SIZE + 3, &f));
+		if (cases[i].valid) {
+			assert_true(arp_frame_parse(REQUEST, ARP_FRAME_SIZE, &plain));
+			assert_true(mac_equal(&f.eth_dst, &plain.eth_dst) && mac_equal(&f.eth_src, &plain.eth_src) && mac_equal(&f.sha, &plain.sha));
+			assert_true(mac_equal(&f.tha, &plain.tha) && f.op == plain.op && f.spa == plain.spa && f.tpa == plain.tpa);
+		}
+		memcpy(bytes + 16, cases[i].tag, 4);
+		assert_false(arp_frame_parse(bytes, ARP_FRAME_SIZE + 4, &f));
+		free(bytes);
+	}
+}
+
 /* Every value of every fixed byte but the right one is refused. */
 static void fixed_bytes(void **state)
 {
@@ -217,7 +255,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(built_frames), cmocka_unit_test(parses_every_field), cmocka_unit_test(lengths),
-		cmocka_unit_test(one_field_mutations), cmocka_unit_test(fixed_bytes), cmocka_unit_test(round_trip),
+		cmocka_unit_test(one_field_mutations), cmocka_unit_test(vlan_tags), cmocka_unit_test(fixed_bytes), cmocka_unit_test(round_trip),
 		cmocka_unit_test(mac_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
