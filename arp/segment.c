@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "arp/announcer.h"
+#include "arp/directory.h"
 #include "arp/link.h"
 #include "arp/responder.h"
 #include "config/base/clock.h"
@@ -11,6 +12,7 @@
 #include "config/base/memory.h"
 
 #define ANNOUNCE_BATCH 64
+_Static_assert(ANNOUNCE_HOSTS == DIRECTORY_HOSTS && SEGMENT_ANNOUNCE_TO < DIRECTORY_HOSTS, "the gateway and all that are named have a place");
 
 struct segment {
 	struct segment_config config;
@@ -18,6 +20,7 @@ struct segment {
 	struct link *link;
 	struct responder *responder;
 	struct announcer *announcer;
+	struct directory *directory;
 	struct liveness *liveness;
 	struct ipv4_range *ranges;
 	size_t n_ranges;
@@ -27,29 +30,44 @@ struct segment {
 	bool pumping;
 };
 
-static void transmit(struct segment *s, const struct arp_frame *frame)
+static bool transmit(struct segment *s, const struct arp_frame *frame)
 {
 	uint8_t bytes[ARP_FRAME_SIZE];
 	arp_frame_build(frame, bytes);
-	if (link_send(s->link, bytes, sizeof(bytes)) < 0)
-		s->counters.send_failed++;
+	if (link_send(s->link, bytes, sizeof(bytes)) >= 0)
+		return true;
+	s->counters.send_failed++;
+	return false;
 }
 
-static void announce(struct segment *s, const struct announcement *a)
+static struct arp_frame announcement_frame(const struct segment *s, uint32_t address, unsigned form)
 {
-	struct arp_frame frame;
-	if (a->forms & ANNOUNCE_REQUEST) {
-		frame = arp_announcement(a->address, &s->info.mac);
-		transmit(s, &frame);
+	if (form == ANNOUNCE_REQUEST)
+		return arp_announcement(address, &s->info.mac);
+	if (form == ANNOUNCE_REPLY)
+		return arp_gratuitous_reply(address, &s->info.mac);
+	unsigned place = 0;
+	while (form != ANNOUNCE_HOST(place))
+		place++;
+	return arp_question(address, &s->info.mac, directory_address(s->directory, place), directory_mac(s->directory, place));
+}
+
+static void announce(struct segment *s, const struct announcement *a, int64_t now)
+{
+	struct announcement unsent = {.address = a->address};
+	for (unsigned form = 1; form <= a->forms; form <<= 1) {
+		if (!(a->forms & form))
+			continue;
+		struct arp_frame frame = announcement_frame(s, a->address, form);
+		if (!transmit(s, &frame)) {
+			unsent.forms |= form;
+			continue;
+		}
 		s->counters.gratuitous++;
 		tally_at(s->config.tally, a->address)->gratuitous++;
 	}
-	if (a->forms & ANNOUNCE_REPLY) {
-		frame = arp_gratuitous_reply(a->address, &s->info.mac);
-		transmit(s, &frame);
-		s->counters.gratuitous++;
-		tally_at(s->config.tally, a->address)->gratuitous++;
-	}
+	if (unsent.forms)
+		announcer_failed(s->announcer, &unsent, now);
 }
 
 static void carry_out(struct segment *s, const struct liveness_action *action)
@@ -72,6 +90,7 @@ static void pump(struct segment *s)
 {
 	struct announcement due[ANNOUNCE_BATCH];
 	struct liveness_action action;
+	uint32_t host;
 	size_t n;
 	if (s->pumping)
 		return;
@@ -79,12 +98,15 @@ static void pump(struct segment *s)
 	int64_t now = clock_now();
 	while ((n = announcer_due(s->announcer, now, due, ANNOUNCE_BATCH)) > 0)
 		for (size_t i = 0; i < n; i++)
-			announce(s, &due[i]);
+			announce(s, &due[i], now);
+	while ((host = directory_ask(s->directory, now)))
+		segment_ask(s, host);
 	liveness_step(s->liveness, now);
 	while (liveness_take(s->liveness, &action))
 		carry_out(s, &action);
 	s->pumping = false;
-	deadline_set(&s->timer, clock_min(announcer_deadline(s->announcer), liveness_deadline(s->liveness)));
+	deadline_set(&s->timer, clock_min(clock_min(announcer_deadline(s->announcer), directory_deadline(s->directory)),
+					  liveness_deadline(s->liveness)));
 }
 
 static void on_due(void *data)
@@ -97,6 +119,26 @@ static void claim_heard(struct segment *s, const struct arp_frame *frame)
 	s->config.on_claim(s->config.data, s, frame->spa, &frame->sha, &frame->eth_src);
 }
 
+/* Which of the directed announcements have somewhere to go. */
+static void know_hosts(struct segment *s)
+{
+	unsigned known = 0;
+	for (unsigned i = 0; i < DIRECTORY_HOSTS; i++)
+		known |= directory_mac(s->directory, i) ? ANNOUNCE_HOST(i) : 0;
+	announcer_set_hosts(s->announcer, known);
+}
+
+static void host_heard(struct segment *s, const struct arp_frame *frame, int64_t now)
+{
+	char text[ADDRESS_TEXT], mac[MAC_TEXT];
+	struct address a = address_from_v4(frame->spa);
+	if (!mac_equal(&frame->eth_src, &frame->sha) || !directory_heard(s->directory, frame->spa, &frame->sha, now))
+		return;
+	know_hosts(s);
+	log_info("hostFound", KV("ip", address_format(&a, text), "mac", mac_format(&frame->sha, mac), "interface", s->info.name),
+		 "%s is at %s: it is told of addresses directly", text, mac);
+}
+
 static void receive(struct segment *s, const struct link_frame *raw, int64_t now)
 {
 	struct arp_frame frame, reply;
@@ -105,8 +147,11 @@ static void receive(struct segment *s, const struct link_frame *raw, int64_t now
 		s->counters.malformed++;
 		return;
 	}
-	if (frame.op == ARP_REPLY && s->info.gateway && frame.spa == s->info.gateway && mac_equal(&frame.eth_dst, &s->info.mac))
-		liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
+	if (frame.op == ARP_REPLY && mac_equal(&frame.eth_dst, &s->info.mac)) {
+		host_heard(s, &frame, now);
+		if (s->info.gateway && frame.spa == s->info.gateway)
+			liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
+	}
 	if (liveness_receive(s->liveness, &frame, now))
 		return;
 	switch (responder_receive(s->responder, &frame, &reply)) {
@@ -118,10 +163,10 @@ static void receive(struct segment *s, const struct link_frame *raw, int64_t now
 	case RESPONDER_ANSWER:
 		/* Whoever asks for a pool address from an own one answers ARP himself: proof of a working link when needed. */
 		liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
+		host_heard(s, &frame, now);
 		break;
 	case RESPONDER_PROBE:
-		if (announcer_once(s->announcer, frame.tpa, now))
-			announce(s, &(struct announcement){.address = frame.tpa, .forms = ANNOUNCE_REQUEST});
+		announcer_probed(s->announcer, frame.tpa, now);   /* goes behind the answer */
 		break;
 	}
 	s->counters.requests++;
@@ -176,15 +221,23 @@ static void segment_free(struct segment *s)
 {
 	responder_free(s->responder);
 	announcer_free(s->announcer);
+	directory_free(s->directory);
 	liveness_free(s->liveness);
 	free(s->ranges);
 	free(s);
 }
 
-static void ask_gateway(struct segment *s)
+/* The gateway, and those named that are on this link; all are asked for. */
+static void follow_hosts(struct segment *s)
 {
-	if (s->info.gateway)
-		segment_ask(s, s->info.gateway);   /* its answer makes it a known host */
+	uint32_t hosts[DIRECTORY_HOSTS] = {s->info.gateway};
+	for (size_t i = 0; i < s->config.n_announce_to; i++) {
+		struct address a = address_from_v4(s->config.announce_to[i]);
+		if (link_has_subnet_of(&s->info, &a) && s->config.announce_to[i] != s->info.gateway)
+			hosts[i + 1] = s->config.announce_to[i];
+	}
+	directory_set(s->directory, hosts, clock_now());
+	know_hosts(s);
 }
 
 int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_info *link, const struct segment_config *config,
@@ -194,7 +247,8 @@ int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_i
 	struct buffer text = BUFFER_INIT;
 	s->config = *config;
 	s->responder = responder_new();
-	s->announcer = announcer_new(config->gratuitous_interval);
+	s->announcer = announcer_new(config->gratuitous_interval, config->arp_rate);
+	s->directory = directory_new();
 	s->liveness = liveness_new(config->node, config->liveness_interval);
 	copy_ranges(s, ranges, n_ranges);
 	use_link_info(s, link);
@@ -206,8 +260,9 @@ int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_i
 		return rc;
 	}
 	deadline_init(&s->timer, loop, on_due, s);
-	ask_gateway(s);
+	follow_hosts(s);
 	*segmentp = s;
+	pump(s);
 	return 0;
 }
 
@@ -243,7 +298,7 @@ void segment_update(struct segment *s, const struct link_info *link)
 		s->config.on_return(s->config.data, s);
 	else if (up && (!was_up || new_mac))
 		announcer_restart_all(s->announcer, now);
-	ask_gateway(s);
+	follow_hosts(s);
 	pump(s);
 }
 
@@ -294,6 +349,13 @@ void segment_announce(struct segment *s, uint32_t address)
 {
 	announcer_start(s->announcer, address, clock_now());
 	pump(s);
+}
+
+bool segment_defend(struct segment *s, uint32_t address)
+{
+	bool defended = announcer_defend(s->announcer, address, clock_now());
+	pump(s);
+	return defended;
 }
 
 void segment_ask(struct segment *s, uint32_t address)

@@ -22,6 +22,7 @@
 #define START_GRACE (10 * CLOCK_S)       /* after our start others of the same DaemonSet may be on their way */
 #define STRANGER_SPACING (10 * CLOCK_S)  /* RFC 5227 section 2.4 (c): DEFEND_INTERVAL */
 #define LINKS_MAX 16
+_Static_assert(OPTIONS_ANNOUNCE_TO <= SEGMENT_ANNOUNCE_TO, "each named host has a place");
 
 struct owned_address {
 	struct ownership core;
@@ -123,7 +124,7 @@ static void stranger_claims(struct speaker_role *role, struct owned_address *o, 
 	o->stranger_at = now;
 	log_warn("addressConflict", KV("ip", address_format(&o->core.address, text), "mac", mac_format(mac, who), "interface", segment_link(s)->name),
 		 "%s: %s uses this address too; it is kept and defended; find that host and give it another address", text, who);
-	segment_announce(s, address_to_v4(&o->core.address));
+	segment_defend(s, address_to_v4(&o->core.address));
 	(void)role;
 }
 
@@ -613,7 +614,8 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 {
 	struct speaker_role *role = mem_zalloc(sizeof(*role));
 	struct segment_config config = {.node = options->node_name, .liveness_interval = options->liveness_interval,
-					.gratuitous_interval = options->gratuitous_interval, .on_state = on_state,
+					.gratuitous_interval = options->gratuitous_interval, .arp_rate = options->arp_rate,
+					.announce_to = options->announce_to, .n_announce_to = options->n_announce_to, .on_state = on_state,
 					.on_heard_again = on_heard_again, .on_claim = on_claim, .on_return = on_return, .data = role};
 	role->turn = turn;
 	role->cluster = cluster;
