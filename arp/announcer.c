@@ -10,6 +10,7 @@
 #define DIRECTED ((ANNOUNCE_HOST(ANNOUNCE_HOSTS) - 1) & ~(ANNOUNCE_HOST(0) - 1))
 #define PROBED_SPACING CLOCK_S
 #define DEFEND_INTERVAL (10 * CLOCK_S)
+#define REST_DELAY (50 * CLOCK_MS)
 #define RETRY_FIRST (10 * CLOCK_MS)
 #define RETRY_LAST CLOCK_S
 
@@ -41,7 +42,7 @@ struct entry {
 };
 
 struct announcer {
-	int64_t refresh;
+	int64_t refresh, rest_delay;
 	unsigned hosts;
 	struct entry *entries;
 	struct rate_cap *cap;
@@ -53,6 +54,9 @@ struct announcer *announcer_new(int64_t refresh, unsigned rate)
 	struct announcer *a = mem_zalloc(sizeof(*a));
 	a->refresh = refresh;
 	a->cap = rate_cap_new(rate);
+	/* Addresses are taken one by one: where frames are counted, the rest of the first must not use up what the last one's
+	 * first announcement needs. */
+	a->rest_delay = rate ? REST_DELAY : 0;
 	return a;
 }
 
@@ -202,13 +206,15 @@ static unsigned give_scheduled(struct announcer *a, struct entry *e, int64_t now
 {
 	unsigned there = ANNOUNCE_REQUEST | ANNOUNCE_REPLY | a->hosts;
 	unsigned forms = fit(a, unheard(e) ? ANNOUNCE_REQUEST : e->pending & there, now);
-	int64_t since = e->next.at;
-	if (unheard(e))
-		e->started = since = now;
+	int64_t rest = e->next.at;
+	if (unheard(e)) {
+		e->started = now;
+		rest = now + a->rest_delay;
+	}
 	e->given = e->step;
 	e->pending &= there & ~forms;
 	if (e->pending)
-		queue(a, e, since);
+		queue(a, e, rest);
 	else
 		advance(a, e, now);
 	return forms;

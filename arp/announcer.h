@@ -45,8 +45,8 @@ void announcer_restart_all(struct announcer *a, int64_t now);
 bool announcer_probed(struct announcer *a, uint32_t address, int64_t now);
 bool announcer_defend(struct announcer *a, uint32_t address, int64_t now);
 
-/* Fills at most max due announcements; returns how many. Call again when it returns max. An address may come twice: first
- * its request, behind all first requests the rest. */
+/* Fills at most max due announcements; returns how many. Call again when it returns max. A new address comes twice: first
+ * its request, behind the requests of all the rest (under a cap 50 ms later: others may be taken meanwhile). */
 size_t announcer_due(struct announcer *a, int64_t now, struct announcement *out, size_t max);
 
 /* These frames of what announcer_due gave could not be sent (a full queue): they come again, after 10 ms, then twice as long

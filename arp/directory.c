@@ -5,7 +5,7 @@
 #include "config/base/clock.h"
 #include "config/base/memory.h"
 
-#define ASK_FIRST CLOCK_S
+#define ASK_FIRST (200 * CLOCK_MS)
 #define ASK_LAST (60 * CLOCK_S)
 
 struct host {

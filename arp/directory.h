@@ -1,6 +1,6 @@
 /* The hosts of a link that are told of our addresses by a frame of their own: the gateway, and those that the user named.
- * Where each is (its MAC), and when to ask for it: at once, then after 1, 2, 4 ... 60 s until it answers, then every 60 s,
- * for it may be another machine by then. Pure. */
+ * Where each is (its MAC), and when to ask for it: at once, then after 0.2, 0.4, 0.8 ... 60 s until it answers, then every
+ * 60 s, for it may be another machine by then. Pure. */
 #ifndef ARP_DIRECTORY_H
 #define ARP_DIRECTORY_H
 

@@ -302,7 +302,10 @@ static void hosts_go(void **state)
 	struct announcer *a = announcer_new(0, 2);
 	announcer_set_hosts(a, ANNOUNCE_HOST(1));
 	announcer_start(a, VIP, 0);
-	assert_int_equal(announcer_due(a, 0, due, 8), 2);
+	assert_int_equal(announcer_due(a, 0, due, 8), 1);
+	assert_int_equal(announcer_deadline(a), 50 * CLOCK_MS);
+	assert_int_equal(announcer_due(a, 50 * CLOCK_MS, due, 8), 1);
+	assert_int_equal(due[0].forms, ANNOUNCE_REPLY);
 	announcer_set_hosts(a, 0);
 	assert_int_equal(announcer_due(a, CLOCK_S, due, 8), 0);   /* the host's frame was due */
 	int frames = 0;
@@ -402,6 +405,23 @@ static void five_hundred_under_a_cap(void **state)
 			assert_true(c.sent[c.n_sent - 1] <= (int64_t)whole * CLOCK_S + 6 * CLOCK_S);
 		announcer_free(a);
 	}
+}
+
+/* Taken one by one, each with a look at what is due, as in a takeover: the requests of all still go before the rest. */
+static void taken_one_by_one(void **state)
+{
+	(void)state;
+	struct announcement due[64];
+	struct announcer *a = announcer_new(0, 100);
+	announcer_set_hosts(a, ANNOUNCE_HOST(0));
+	for (uint32_t i = 0; i < 100; i++) {
+		int64_t now = (int64_t)i * 400;
+		announcer_start(a, VIP + i, now);
+		assert_int_equal(announcer_due(a, now, due, 64), 1);
+		assert_int_equal(due[0].address, VIP + i);
+		assert_int_equal(due[0].forms, REQUEST);
+	}
+	announcer_free(a);
 }
 
 /* Repeats of others are waiting in numbers: a new address goes first, and so does a defence. */
@@ -592,7 +612,7 @@ int main(void)
 		cmocka_unit_test(schedule), cmocka_unit_test(refresh), cmocka_unit_test(restart_in_the_middle), cmocka_unit_test(stop),
 		cmocka_unit_test(late_wake_up), cmocka_unit_test(late_refreshes_are_not_made_up), cmocka_unit_test(refreshes_are_spread),
 		cmocka_unit_test(limits), cmocka_unit_test(extra_leaves_the_schedule_alone), cmocka_unit_test(directed), cmocka_unit_test(hosts_go),
-		cmocka_unit_test(five_hundred_at_once), cmocka_unit_test(five_hundred_under_a_cap), cmocka_unit_test(first_overtakes),
+		cmocka_unit_test(five_hundred_at_once), cmocka_unit_test(five_hundred_under_a_cap), cmocka_unit_test(taken_one_by_one), cmocka_unit_test(first_overtakes),
 		cmocka_unit_test(failures), cmocka_unit_test(random_history),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
