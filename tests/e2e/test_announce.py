@@ -17,10 +17,9 @@ from lab.netlab import BRIDGE, HomeLab
 IPS = "metallb.io/loadBalancerIPs"
 
 
-def served(home, number, name="web"):
+def served(home, number):
     """A Service: its address (one for each test, that nobody remembers from another) and the node that has it."""
-    ip, owner = home.announced(name, annotations={IPS: vip(number)})
-    return ip, owner
+    return home.announced("web", annotations={IPS: vip(number)})
 
 
 def guest(home):
@@ -120,7 +119,7 @@ def test_many_probes(home, tmp_path):
     ip, owner = served(home, 111)
     guest_ns, guest_mac = guest(home)
     mac = home.lab.mac(owner)
-    time.sleep(5.2)   # the schedule has ended
+    time.sleep(2.3)   # between two steps of the schedule, which are 3 s apart
     sniffer = wire.Sniffer(guest_ns, tmp_path / "arp.jsonl", about=ip)
     probe = wire.arp_frame(wire.REQUEST, guest_mac, "0.0.0.0", wire.NO_MAC, ip)
     for _ in range(12):
@@ -131,7 +130,8 @@ def test_many_probes(home, tmp_path):
     answers = [f for f in frames if f["op"] == wire.REPLY and f["eth_dst"] == guest_mac and f["sha"] == mac]
     said = announcements(frames, ip, mac)
     assert len(probes) == len(answers) == 12
-    assert 1 <= len(said) <= 2 + int(probes[-1]["time"] - probes[0]["time"]), "one more: a refresh may fall into it"
+    # Two more: a refresh, or the last step of the schedule on a slow machine, may fall into it.
+    assert 1 <= len(said) <= 3 + int(probes[-1]["time"] - probes[0]["time"])
 
 
 def test_stranger_insists(home, tmp_path):
