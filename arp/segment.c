@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "arp/announcer.h"
+#include "arp/directory.h"
 #include "arp/link.h"
 #include "arp/responder.h"
 #include "config/base/clock.h"
@@ -11,6 +12,7 @@
 #include "config/base/map.h"
 
 #define ANNOUNCE_BATCH 64
+_Static_assert(ANNOUNCE_HOSTS == DIRECTORY_HOSTS && SEGMENT_ANNOUNCE_TO < DIRECTORY_HOSTS, "the gateway and all that are named have a place");
 
 struct claim {
 	uint32_t address;
@@ -25,6 +27,7 @@ struct segment {
 	struct link *link;
 	struct responder *responder;
 	struct announcer *announcer;
+	struct directory *directory;
 	struct liveness *liveness;
 	struct census *census;
 	struct claim *claims;
@@ -44,22 +47,32 @@ static void transmit(struct segment *s, const struct arp_frame *frame)
 	link_send(s->link, bytes, sizeof(bytes));
 }
 
-static void flush(struct segment *s)
+/* How many could not go. */
+static unsigned flush(struct segment *s)
 {
-	s->counters.send_failed += link_flush(s->link);
+	unsigned failed = link_flush(s->link);
+	s->counters.send_failed += failed;
+	return failed;
+}
+
+static struct arp_frame announcement_frame(const struct segment *s, uint32_t address, unsigned form)
+{
+	if (form == ANNOUNCE_REQUEST)
+		return arp_announcement(address, &s->info.mac);
+	if (form == ANNOUNCE_REPLY)
+		return arp_gratuitous_reply(address, &s->info.mac);
+	unsigned place = 0;
+	while (form != ANNOUNCE_HOST(place))
+		place++;
+	return arp_question(address, &s->info.mac, directory_address(s->directory, place), directory_mac(s->directory, place));
 }
 
 static void announce(struct segment *s, const struct announcement *a)
 {
-	struct arp_frame frame;
-	if (a->forms & ANNOUNCE_REQUEST) {
-		frame = arp_announcement(a->address, &s->info.mac);
-		transmit(s, &frame);
-		s->counters.gratuitous++;
-		tally_at(s->config.tally, a->address)->gratuitous++;
-	}
-	if (a->forms & ANNOUNCE_REPLY) {
-		frame = arp_gratuitous_reply(a->address, &s->info.mac);
+	for (unsigned form = 1; form <= a->forms; form <<= 1) {
+		if (!(a->forms & form))
+			continue;
+		struct arp_frame frame = announcement_frame(s, a->address, form);
 		transmit(s, &frame);
 		s->counters.gratuitous++;
 		tally_at(s->config.tally, a->address)->gratuitous++;
@@ -81,7 +94,7 @@ static void probe(struct segment *s, uint32_t address)
 	transmit(s, &frame);
 }
 
-static void carry_out_claim(struct segment *s, struct claim *c, unsigned todo)
+static void carry_out_claim(struct segment *s, struct claim *c, unsigned todo, int64_t now)
 {
 	struct conflict *core = &c->core;
 	if (todo & CONFLICT_DO_PROBE)
@@ -90,10 +103,10 @@ static void carry_out_claim(struct segment *s, struct claim *c, unsigned todo)
 		segment_ask(s, c->address);
 	if (todo & CONFLICT_DO_ANNOUNCE) {
 		responder_set(s->responder, c->address, true);
-		announcer_start(s->announcer, c->address, clock_now());
+		announcer_start(s->announcer, c->address, now);
 	}
 	if (todo & CONFLICT_DO_DEFEND)
-		announce(s, &(struct announcement){.address = c->address, .forms = ANNOUNCE_REQUEST});
+		announcer_defend(s->announcer, c->address, now);
 	if (todo & CONFLICT_DO_REFUSE) {
 		responder_set(s->responder, c->address, false);
 		announcer_stop(s->announcer, c->address);
@@ -115,7 +128,7 @@ static void step_claims(struct segment *s, int64_t now)
 	s->claims_wake = CLOCK_NEVER;
 	HASH_ITER(hh, s->claims, c, tmp) {
 		if (now >= c->wake)
-			carry_out_claim(s, c, conflict_step(&c->core, now, clock_random(), &c->wake));
+			carry_out_claim(s, c, conflict_step(&c->core, now, clock_random(), &c->wake), now);
 		s->claims_wake = clock_min(s->claims_wake, c->wake);
 	}
 }
@@ -141,6 +154,7 @@ static void pump(struct segment *s)
 {
 	struct announcement due[ANNOUNCE_BATCH];
 	struct liveness_action action;
+	uint32_t host;
 	size_t n;
 	if (s->pumping)
 		return;
@@ -148,10 +162,15 @@ static void pump(struct segment *s)
 	int64_t now = clock_now();
 	uint32_t address;
 	step_claims(s, now);
-	while ((n = announcer_due(s->announcer, now, due, ANNOUNCE_BATCH)) > 0)
+	while ((n = announcer_due(s->announcer, now, due, ANNOUNCE_BATCH)) > 0) {
 		for (size_t i = 0; i < n; i++)
 			announce(s, &due[i]);
-	flush(s);
+		if (flush(s) > 0)   /* some of these: a few come once more than they must, none is lost */
+			for (size_t i = 0; i < n; i++)
+				announcer_failed(s->announcer, &due[i], now);
+	}
+	while ((host = directory_ask(s->directory, now)))
+		segment_ask(s, host);
 	liveness_step(s->liveness, now);
 	while (liveness_take(s->liveness, &action))
 		carry_out(s, &action);
@@ -160,7 +179,8 @@ static void pump(struct segment *s)
 	flush(s);
 	s->pumping = false;
 	int64_t wake = clock_min(announcer_deadline(s->announcer), liveness_deadline(s->liveness));
-	deadline_set(&s->timer, clock_min(wake, clock_min(s->claims_wake, census_deadline(s->census))));
+	wake = clock_min(wake, clock_min(s->claims_wake, census_deadline(s->census)));
+	deadline_set(&s->timer, clock_min(wake, directory_deadline(s->directory)));
 }
 
 static void on_due(void *data)
@@ -192,10 +212,30 @@ static bool learn(struct segment *s, const struct arp_frame *frame, int64_t now)
 	if (peer && frame->op == ARP_REQUEST && frame->spa && frame->spa != frame->tpa && in_ranges(s, frame->tpa))
 		census_asked(s->census, frame->tpa, now);
 	if (used)
-		carry_out_claim(s, used, conflict_heard(&used->core, &frame->sha, false, who, now));
+		carry_out_claim(s, used, conflict_heard(&used->core, &frame->sha, false, who, now), now);
 	else if (probed)
-		carry_out_claim(s, probed, conflict_heard(&probed->core, &frame->sha, true, who, now));
+		carry_out_claim(s, probed, conflict_heard(&probed->core, &frame->sha, true, who, now), now);
 	return used || probed;
+}
+
+/* Which of the directed announcements have somewhere to go. */
+static void know_hosts(struct segment *s)
+{
+	unsigned known = 0;
+	for (unsigned i = 0; i < DIRECTORY_HOSTS; i++)
+		known |= directory_mac(s->directory, i) ? ANNOUNCE_HOST(i) : 0;
+	announcer_set_hosts(s->announcer, known);
+}
+
+static void host_heard(struct segment *s, const struct arp_frame *frame, int64_t now)
+{
+	char text[ADDRESS_TEXT], mac[MAC_TEXT];
+	struct address a = address_from_v4(frame->spa);
+	if (!mac_equal(&frame->eth_src, &frame->sha) || !directory_heard(s->directory, frame->spa, &frame->sha, now))
+		return;
+	know_hosts(s);
+	log_info("hostFound", KV("ip", address_format(&a, text), "mac", mac_format(&frame->sha, mac), "interface", s->info.name),
+		 "%s is at %s: it is told of addresses directly", text, mac);
 }
 
 /* True when liveness or a claim has something to do now. */
@@ -207,8 +247,11 @@ static bool receive(struct segment *s, const struct link_frame *raw, int64_t now
 		s->counters.malformed++;
 		return false;
 	}
-	if (frame.op == ARP_REPLY && s->info.gateway && frame.spa == s->info.gateway && mac_equal(&frame.eth_dst, &s->info.mac))
-		liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
+	if (frame.op == ARP_REPLY && mac_equal(&frame.eth_dst, &s->info.mac)) {
+		host_heard(s, &frame, now);
+		if (s->info.gateway && frame.spa == s->info.gateway)
+			liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
+	}
 	if (liveness_receive(s->liveness, &frame, now))
 		return true;
 	bool stirred = learn(s, &frame, now);
@@ -223,10 +266,10 @@ static bool receive(struct segment *s, const struct link_frame *raw, int64_t now
 	case RESPONDER_ANSWER:
 		/* Whoever asks for a pool address from an own one answers ARP himself: proof of a working link when needed. */
 		liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
+		host_heard(s, &frame, now);
 		break;
 	case RESPONDER_PROBE:
-		if (announcer_once(s->announcer, frame.tpa, now))
-			announce(s, &(struct announcement){.address = frame.tpa, .forms = ANNOUNCE_REQUEST});
+		announcer_probed(s->announcer, frame.tpa, now);   /* goes behind the answer */
 		break;
 	}
 	s->counters.requests++;
@@ -287,6 +330,7 @@ static void segment_free(struct segment *s)
 	struct claim *c, *tmp;
 	responder_free(s->responder);
 	announcer_free(s->announcer);
+	directory_free(s->directory);
 	liveness_free(s->liveness);
 	census_free(s->census);
 	HASH_ITER(hh, s->claims, c, tmp) {
@@ -297,10 +341,17 @@ static void segment_free(struct segment *s)
 	free(s);
 }
 
-static void ask_gateway(struct segment *s)
+/* The gateway, and those named that are on this link; all are asked for. */
+static void follow_hosts(struct segment *s)
 {
-	if (s->info.gateway)
-		segment_ask(s, s->info.gateway);   /* its answer makes it a known host */
+	uint32_t hosts[DIRECTORY_HOSTS] = {s->info.gateway};
+	for (size_t i = 0; i < s->config.n_announce_to; i++) {
+		struct address a = address_from_v4(s->config.announce_to[i]);
+		if (link_has_subnet_of(&s->info, &a) && s->config.announce_to[i] != s->info.gateway)
+			hosts[i + 1] = s->config.announce_to[i];
+	}
+	directory_set(s->directory, hosts, clock_now());
+	know_hosts(s);
 }
 
 int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_info *link, const struct segment_config *config,
@@ -310,7 +361,8 @@ int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_i
 	struct buffer text = BUFFER_INIT;
 	s->config = *config;
 	s->responder = responder_new();
-	s->announcer = announcer_new(config->gratuitous_interval);
+	s->announcer = announcer_new(config->gratuitous_interval, config->arp_rate);
+	s->directory = directory_new();
 	s->liveness = liveness_new(config->node, config->liveness_interval);
 	s->census = census_new(config->census ? config->census : &CENSUS_TIMES);
 	s->claims_wake = CLOCK_NEVER;
@@ -324,8 +376,9 @@ int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_i
 		return rc;
 	}
 	deadline_init(&s->timer, loop, on_due, s);
-	ask_gateway(s);
+	follow_hosts(s);
 	*segmentp = s;
+	pump(s);
 	return 0;
 }
 
@@ -361,7 +414,7 @@ void segment_update(struct segment *s, const struct link_info *link)
 		s->config.on_return(s->config.data, s);
 	else if (up && (!was_up || new_mac))
 		announcer_restart_all(s->announcer, now);
-	ask_gateway(s);
+	follow_hosts(s);
 	pump(s);
 }
 
@@ -403,7 +456,7 @@ void segment_own(struct segment *s, uint32_t address, enum conflict_claim claim)
 	}
 	if (claim == CONFLICT_CLAIM_PROBE && census_is_free(s->census, address, now))
 		claim = CONFLICT_CLAIM_KNOWN;
-	carry_out_claim(s, c, conflict_start(&c->core, claim, now, clock_random()));
+	carry_out_claim(s, c, conflict_start(&c->core, claim, now, clock_random()), now);
 	pump(s);
 }
 
@@ -421,16 +474,18 @@ void segment_release(struct segment *s, uint32_t address)
 void segment_identified(struct segment *s, const struct mac *mac, enum conflict_who who)
 {
 	struct claim *c, *tmp;
+	int64_t now = clock_now();
 	HASH_ITER(hh, s->claims, c, tmp)
-		carry_out_claim(s, c, conflict_identified(&c->core, mac, who, clock_now()));
+		carry_out_claim(s, c, conflict_identified(&c->core, mac, who, now), now);
 	pump(s);
 }
 
 void segment_told(struct segment *s, uint32_t address, const struct mac *mac)
 {
 	struct claim *c = claim_find(s, address);
+	int64_t now = clock_now();
 	if (c)
-		carry_out_claim(s, c, conflict_heard(&c->core, mac, false, CONFLICT_STRANGER, clock_now()));
+		carry_out_claim(s, c, conflict_heard(&c->core, mac, false, CONFLICT_STRANGER, now), now);
 	pump(s);
 }
 

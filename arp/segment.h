@@ -15,10 +15,15 @@
 
 struct segment;
 
+#define SEGMENT_ANNOUNCE_TO 15
+
 struct segment_config {
 	const char *node;               /* our node's name */
 	int64_t liveness_interval;      /* microseconds */
 	int64_t gratuitous_interval;    /* 0: no refresh */
+	unsigned arp_rate;              /* announcements per second, 0: no cap; announcer.h says what counts */
+	const uint32_t *announce_to;    /* hosts that are told directly, as the gateway is; outlive the segment */
+	size_t n_announce_to;           /* at most SEGMENT_ANNOUNCE_TO */
 	struct tally *tally;            /* counts by address; outlives the segment; NULL: nobody wants to know */
 	/* All run from the loop; they may call any verb but segment_close. */
 	void (*on_state)(void *data, struct segment *s, const char *peer, enum liveness_state state);

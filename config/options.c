@@ -173,6 +173,41 @@ static int parse_on_conflict(struct options *o, const char *value, struct error 
 	return o->give_up || strcmp(value, "defend") == 0 ? 0 : error_set(err, -EINVAL, "\"%.50s\" is not a way to meet a conflict (defend, move)", value);
 }
 
+static int parse_number(const char *value, unsigned long most, unsigned *place)
+{
+	size_t digits = strspn(value, "0123456789");
+	unsigned long n = digits > 0 && digits < 10 && !value[digits] ? strtoul(value, NULL, 10) : ULONG_MAX;
+	if (n > most)
+		return -EINVAL;
+	*place = (unsigned)n;
+	return 0;
+}
+
+static int parse_arp_rate(struct options *o, const char *value, struct error *err)
+{
+	if (parse_number(value, 10000, &o->arp_rate) < 0)
+		return error_set(err, -EINVAL, "\"%.50s\" is not a rate (frames per second: 1 to 10000, or 0 for off)", value);
+	return 0;
+}
+
+static int parse_announce_to(struct options *o, const char *value, struct error *err)
+{
+	struct address a;
+	int rc = address_parse(value, &a, err);
+	if (rc < 0)
+		return rc;
+	uint32_t v4 = a.family == ADDRESS_V4 ? address_to_v4(&a) : 0;
+	if (v4 >> 24 == 0 || v4 >> 24 == 127 || v4 >> 24 >= 224)
+		return error_set(err, -EINVAL, "\"%.50s\" is not the IPv4 address of a host", value);
+	for (size_t i = 0; i < o->n_announce_to; i++)
+		if (o->announce_to[i] == v4)
+			return 0;
+	if (o->n_announce_to == OPTIONS_ANNOUNCE_TO)
+		return error_set(err, -EINVAL, "more than %d hosts; what so many ignore is better cured in the network", OPTIONS_ANNOUNCE_TO);
+	o->announce_to[o->n_announce_to++] = v4;
+	return 0;
+}
+
 static int parse_api_stall(struct options *o, const char *value, struct error *err)
 {
 	return parse_duration_within(value, CLOCK_S, 3600 * CLOCK_S, "1s to 1h", &o->api_stall, err);
@@ -185,11 +220,8 @@ static int parse_api_retry_max(struct options *o, const char *value, struct erro
 
 static int parse_port_number(const char *value, unsigned *place, struct error *err)
 {
-	size_t digits = strspn(value, "0123456789");
-	unsigned long port = digits > 0 && digits < 7 && !value[digits] ? strtoul(value, NULL, 10) : ULONG_MAX;
-	if (port > 65535)
+	if (parse_number(value, 65535, place) < 0)
 		return error_set(err, -EINVAL, "\"%.50s\" is not a port (1 to 65535, or 0 for off)", value);
-	*place = (unsigned)port;
 	return 0;
 }
 
@@ -244,6 +276,9 @@ static const struct flag FLAGS[] = {
 	{"gratuitous-arp-interval", "TIME", parse_gratuitous, {"METALLB_GRATUITOUS_ARP_INTERVAL"}, "repeat of announcements; 0 is off (default 60s)"},
 	{"on-conflict", "defend|move", parse_on_conflict, {NULL}, "when another host uses an announced address: defend it for good (default), or move the Service"},
 	{"foreign-silence", "TIME", parse_foreign_silence, {NULL}, "an address used by a stranger is free again after so long without a sign of him (default 60s)"},
+	{"arp-rate", "N", parse_arp_rate, {NULL}, "at most so many announcements per second and link, for switches that count ARP (default 0: no cap)"},
+	{"announce-to", "ADDRESS", parse_announce_to, {NULL}, "tell this host of each address directly, as the gateway is told: for one that ignores\n"
+	 "                                       gratuitous ARP; IPv4, on the same link; repeatable"},
 	{"ignore-exclude-lb", NULL, parse_ignore_exclude, {NULL}, "use nodes labelled node.kubernetes.io/exclude-from-external-load-balancers too"},
 	{"api-stall-timeout", "TIME", parse_api_stall, {NULL}, "open a watch anew after so long without a byte (default 150s)"},
 	{"api-retry-max", "TIME", parse_api_retry_max, {NULL}, "longest wait between tries to reach the API server (default 10s)"},

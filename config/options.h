@@ -9,6 +9,8 @@
 #include "config/base/log.h"
 #include "config/pool.h"
 
+#define OPTIONS_ANNOUNCE_TO 15   /* hosts at most */
+
 struct options {
 	bool controller, speaker;     /* --role; `all` sets both */
 	char *kubeconfig;             /* NULL: KUBECONFIG, in-cluster, ~/.kube/config */
@@ -26,6 +28,9 @@ struct options {
 	int64_t gratuitous_interval;  /* 0: no refresh */
 	bool give_up;                 /* --on-conflict=move: addresses that strangers use are given up, else defended */
 	int64_t foreign_silence;      /* a stranger that was not heard for so long has gone */
+	unsigned arp_rate;            /* announcements per second and link; 0: no cap */
+	uint32_t announce_to[OPTIONS_ANNOUNCE_TO];   /* --announce-to; host byte order */
+	size_t n_announce_to;
 	int64_t api_stall;            /* a watch without a byte for so long is opened anew */
 	int64_t api_retry_max;        /* longest wait between tries */
 	unsigned port;                /* of /metrics (HTTPS); 0: off */

@@ -22,6 +22,7 @@
 #define SLEPT CLOCK_S
 #define START_GRACE (10 * CLOCK_S)       /* after our start others of the same DaemonSet may be on their way */
 #define LINKS_MAX 16
+_Static_assert(OPTIONS_ANNOUNCE_TO <= SEGMENT_ANNOUNCE_TO, "each named host has a place");
 
 struct owned_address {
 	struct ownership core;
@@ -624,7 +625,8 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 {
 	struct speaker_role *role = mem_zalloc(sizeof(*role));
 	struct segment_config config = {.node = options->node_name, .liveness_interval = options->liveness_interval,
-					.gratuitous_interval = options->gratuitous_interval, .on_state = on_state,
+					.gratuitous_interval = options->gratuitous_interval, .arp_rate = options->arp_rate,
+					.announce_to = options->announce_to, .n_announce_to = options->n_announce_to, .on_state = on_state,
 					.on_heard_again = on_heard_again, .on_claim = on_claim, .on_return = on_return,
 					.on_sender = on_sender, .on_conflict = on_conflict, .give_up = options->give_up, .data = role};
 	role->turn = turn;

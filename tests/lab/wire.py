@@ -76,11 +76,13 @@ class Asker:
 
 
 class Sniffer:
-    """Records every ARP frame an interface sends or receives."""
+    """Records every ARP frame an interface sends or receives; about: only those
+    with this address as sender or target, which a flood of others does not disturb."""
 
-    def __init__(self, ns, log, interface="eth0"):
+    def __init__(self, ns, log, interface="eth0", about=None):
         self.log = Path(log)
-        self._process = _start(ns, "sniff", interface, log, stdin=subprocess.PIPE)
+        self._process = _start(ns, "sniff", interface, log, *(["--about", about] if about else []),
+                               stdin=subprocess.PIPE)
         _wait_started(self._process)
 
     def frames(self, since=0):
@@ -94,6 +96,19 @@ class Sniffer:
     def stop(self):
         self._process.communicate(timeout=10)
         return self.frames()
+
+
+class Flood:
+    """Broadcasts ARP requests of others for others, about `rate` per second."""
+
+    def __init__(self, ns, rate, interface="eth0"):
+        self._process = _start(ns, "flood", interface, rate, stdin=subprocess.PIPE)
+        _wait_started(self._process)
+
+    def stop(self):
+        """{"sent", "seconds"}"""
+        output, _ = self._process.communicate(timeout=30)
+        return json.loads(output)
 
 
 def _start(ns, *args, **popen):
@@ -128,30 +143,34 @@ def _mac(text):
     return bytes.fromhex(text.replace(":", ""))
 
 
-def _open(interface, protocol):
+def _open(interface, protocol, about=None):
     """A packet socket with the kernel's receive times, which do not depend on
     when this process gets the processor."""
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     if protocol == _ETH_P_ALL:
-        _only_arp(opened)
+        _only_arp(opened, about)
     # Bound last: nothing is received before the filter is in place.
     opened.bind((interface, protocol))
     opened.setblocking(False)
     return opened
 
 
-def _only_arp(opened):
+def _only_arp(opened, about):
     """A filter in the kernel, so that the lab's other traffic costs nothing."""
-    program = b"".join(struct.pack("HBBI", *step) for step in [
-        (0x28, 0, 0, 12),           # load the frame's type
-        (0x15, 0, 1, _ETH_P_ARP),   # is it ARP?
-        (0x06, 0, 0, 0xffff),       # take it
-        (0x06, 0, 0, 0)])           # drop it
+    take, drop = [(0x06, 0, 0, 0xffff)], [(0x06, 0, 0, 0)]
+    check = [(0x28, 0, 0, 12),           # load the frame's type
+             (0x15, 0, 1, _ETH_P_ARP)]   # is it ARP?
+    if about:
+        ip = int.from_bytes(socket.inet_aton(about), "big")
+        check = [(0x28, 0, 0, 12), (0x15, 0, 5, _ETH_P_ARP),
+                 (0x20, 0, 0, 28), (0x15, 2, 0, ip),    # the sender's address
+                 (0x20, 0, 0, 38), (0x15, 0, 1, ip)]    # the target's
+    program = b"".join(struct.pack("HBBI", *step) for step in check + take + drop)
     steps = ctypes.create_string_buffer(program)
     opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER,
-                      struct.pack("HxxxxxxP", 4, ctypes.addressof(steps)))
+                      struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(steps)))
 
 
 def _receive(opened):
@@ -304,7 +323,7 @@ def _collect(questioner, records):
 
 
 def _sniff(options):
-    opened = _open(options.interface, _ETH_P_ALL)
+    opened = _open(options.interface, _ETH_P_ALL, options.about)
     with open(options.log, "w") as log:
         _started()
         stop = False
@@ -314,6 +333,28 @@ def _sniff(options):
             while frame := _receive(opened):
                 log.write(json.dumps(frame) + "\n")
             log.flush()
+
+
+def _flood(options):
+    """Small bursts, paced by the clock: what the machine cannot do is left out."""
+    own = _open(options.interface, _ETH_P_ARP)
+    mac = own.getsockname()[4].hex(":")
+    frames = [arp_frame(REQUEST, mac, f"10.{n}.1.1", NO_MAC, f"10.{n}.2.2") for n in range(256)]
+    own.close()
+    sent, started = 0, time.monotonic()
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as opened:
+        opened.bind((options.interface, 0))
+        _started()
+        while not select.select([sys.stdin], [], [], 0)[0]:
+            due = min(int((time.monotonic() - started) * options.rate) - sent, 256)
+            for frame in frames[:max(due, 0)]:
+                opened.send(frame)
+            sent += max(due, 0)
+            if due < 20:
+                time.sleep(0.001)
+            elif due == 256:   # too slow: no debt is kept
+                started = time.monotonic() - sent / options.rate
+    return {"sent": sent, "seconds": time.monotonic() - started}
 
 
 def _send(options):
@@ -345,7 +386,10 @@ def _options():
     sub.add_argument("hz", type=float)
     sub.add_argument("senders", help="comma separated; empty for the interface's own address")
     sub.add_argument("ips", nargs="+")
-    command("sniff", _sniff).add_argument("log")
+    sub = command("sniff", _sniff)
+    sub.add_argument("log")
+    sub.add_argument("--about")
+    command("flood", _flood).add_argument("rate", type=float)
     command("send", _send).add_argument("frame", help="hexadecimal")
     return parser.parse_args()
 

@@ -21,9 +21,20 @@ static void on_heard_again(void *data, struct segment *s, const char *peer)
 	(void)data, (void)s, (void)peer;
 }
 
-static void on_claim(void *data, struct segment *s, uint32_t address, const struct mac *sha, const struct mac *eth_src)
+static void on_claim(void *data, struct segment *s, uint32_t address, const struct mac *sha, const struct mac *eth_src, bool answer)
 {
-	(void)data, (void)s, (void)address, (void)sha, (void)eth_src;
+	(void)data, (void)s, (void)address, (void)sha, (void)eth_src, (void)answer;
+}
+
+static enum conflict_who on_sender(void *data, struct segment *s, uint32_t address, const struct mac *mac)
+{
+	(void)data, (void)s, (void)address, (void)mac;
+	return CONFLICT_STRANGER;
+}
+
+static void on_conflict(void *data, struct segment *s, uint32_t address, const struct mac *mac, enum conflict_who who, bool refused)
+{
+	(void)data, (void)s, (void)address, (void)mac, (void)who, (void)refused;
 }
 
 static void on_return(void *data, struct segment *s)
@@ -81,7 +92,8 @@ int main(int argc, char **argv)
 	}
 	const struct ipv4_range range = {parse(argv[2]), parse(argv[3])};
 	struct segment_config config = {.node = "bench", .liveness_interval = 100000, .tally = tally_new(), .on_state = on_state,
-					.on_heard_again = on_heard_again, .on_claim = on_claim, .on_return = on_return};
+					.on_heard_again = on_heard_again, .on_claim = on_claim, .on_return = on_return,
+					.on_sender = on_sender, .on_conflict = on_conflict};
 	uv_loop_t *loop = uv_default_loop();
 	if (!look_up(argv[1], &info)) {
 		fprintf(stderr, "arpanswer: no interface %s\n", argv[1]);
@@ -93,7 +105,7 @@ int main(int argc, char **argv)
 	}
 	segment_set_ready(segment, true);
 	for (uint32_t address = range.first; address <= range.last; address++)
-		segment_own(segment, address);
+		segment_own(segment, address, CONFLICT_CLAIM_KNOWN);
 	uv_signal_init(loop, &term);
 	term.data = segment;
 	uv_signal_start(&term, on_signal, SIGTERM);

@@ -54,6 +54,8 @@ static void defaults(void **state)
 	assert_int_equal(o.gratuitous_interval, 60000000);
 	assert_int_equal(o.foreign_silence, 60000000);
 	assert_false(o.give_up);
+	assert_int_equal(o.arp_rate, 0);
+	assert_int_equal(o.n_announce_to, 0);
 	assert_int_equal(o.api_stall, 150000000);
 	assert_int_equal(o.api_retry_max, 10000000);
 	assert_int_equal(o.port, 9120);
@@ -92,6 +94,15 @@ static void all_flags(void **state)
 	assert_true(o.ignore_exclude_label);
 	assert_int_equal(o.api_stall, 30000000);
 	assert_int_equal(o.api_retry_max, 120000000);
+	options_free(&o);
+	parse_ok(&o, "--role=controller --arp-rate 15 --announce-to 192.168.122.1 --announce-to=10.0.0.9 --announce-to 192.168.122.1", NULL);
+	assert_int_equal(o.arp_rate, 15);
+	assert_int_equal(o.n_announce_to, 2);   /* named twice is once */
+	assert_int_equal(o.announce_to[0], 0xc0a87a01);
+	assert_int_equal(o.announce_to[1], 0x0a000009);
+	options_free(&o);
+	parse_ok(&o, "--role=controller --arp-rate 10000 --arp-rate=0", NULL);
+	assert_int_equal(o.arp_rate, 0);
 	options_free(&o);
 	parse_ok(&o, "--role=controller --port=0 --health-probe-port 65535 --metrics-cert-dir=/certs --metrics-auth --tls-min-version=VersionTLS12", NULL);
 	assert_int_equal(o.port, 0);
@@ -137,7 +148,7 @@ static void help(void **state)
 	struct buffer text = BUFFER_INIT;
 	options_usage(&text);
 	static const char *const FLAGS[] = {"--role", "--kubeconfig", "--context", "--api-server", "--namespace", "--node-name", "--pod-name", "--pod-uid",
-					    "--pool", "--lb-class", "--log-level", "--liveness-interval", "--gratuitous-arp-interval", "--on-conflict", "--foreign-silence",
+					    "--pool", "--lb-class", "--log-level", "--liveness-interval", "--gratuitous-arp-interval", "--on-conflict", "--foreign-silence", "--arp-rate", "--announce-to",
 					    "--ignore-exclude-lb", "--api-stall-timeout", "--api-retry-max", "METALLB_NODE_NAME", "Exit status"};
 	for (size_t i = 0; i < COUNT(FLAGS); i++)
 		unit_contains(buffer_string(&text), FLAGS[i]);
@@ -178,6 +189,18 @@ static void refuses(void **state)
 		{"--role controller --on-conflict yield", "--on-conflict: \"yield\" is not a way to meet a conflict (defend, move)"},
 		{"--role controller --foreign-silence 10ms", "--foreign-silence: \"10ms\" is out of bounds (1s to 24h)"},
 		{"--role controller --gratuitous-arp-interval soon", "--gratuitous-arp-interval: \"soon\" is not a time"},
+		{"--role controller --arp-rate 10001", "--arp-rate: \"10001\" is not a rate"},
+		{"--role controller --arp-rate 15/s", "--arp-rate: \"15/s\" is not a rate"},
+		{"--role controller --arp-rate=-1", "--arp-rate: \"-1\" is not a rate"},
+		{"--role controller --arp-rate=", "--arp-rate: \"\" is not a rate"},
+		{"--role controller --arp-rate 99999999999999999999", "--arp-rate: \"99999999999999999999\" is not a rate"},
+		{"--role controller --announce-to", "--announce-to: needs a value (ADDRESS)"},
+		{"--role controller --announce-to gateway", "--announce-to: \"gateway\" is not an IP address"},
+		{"--role controller --announce-to 10.0.0.0/8", "--announce-to: \"10.0.0.0/8\" is not an IP address"},
+		{"--role controller --announce-to fe80::1", "--announce-to: \"fe80::1\" is not the IPv4 address of a host"},
+		{"--role controller --announce-to 0.0.0.0", "--announce-to: \"0.0.0.0\" is not the IPv4 address"},
+		{"--role controller --announce-to 224.0.0.1", "--announce-to: \"224.0.0.1\" is not the IPv4 address"},
+		{"--role controller --announce-to 127.0.0.1", "--announce-to: \"127.0.0.1\" is not the IPv4 address"},
 		{"--role controller --api-stall-timeout 0", "--api-stall-timeout: \"0\" is out of bounds"},
 		{"--role controller --api-retry-max 2h", "--api-retry-max: \"2h\" is out of bounds"},
 		{"--role controller --ignore-exclude-lb=yes", "--ignore-exclude-lb: \"yes\" is neither true nor false"},
@@ -200,6 +223,24 @@ static void refuses(void **state)
 		unit_contains(err.text, BAD[i].says);
 		options_free(&o);
 	}
+}
+
+static void hosts_have_an_end(void **state)
+{
+	struct options o;
+	struct error err;
+	char *argv[2 + OPTIONS_ANNOUNCE_TO + 1] = {(char *)"--role", (char *)"controller"};
+	(void)state;
+	for (int i = 0; i <= OPTIONS_ANNOUNCE_TO; i++)
+		argv[2 + i] = mem_printf("--announce-to=10.0.0.%d", i + 1);
+	assert_int_equal(options_parse(&o, 2 + OPTIONS_ANNOUNCE_TO, argv, from_environment, &err), 0);
+	assert_int_equal(o.n_announce_to, OPTIONS_ANNOUNCE_TO);
+	options_free(&o);
+	assert_int_equal(options_parse(&o, 3 + OPTIONS_ANNOUNCE_TO, argv, from_environment, &err), -EINVAL);
+	unit_contains(err.text, "--announce-to: more than 15 hosts");
+	options_free(&o);
+	for (int i = 0; i <= OPTIONS_ANNOUNCE_TO; i++)
+		free(argv[2 + i]);
 }
 
 static void uses_environment(void **state)
@@ -276,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults), cmocka_unit_test(all_flags), cmocka_unit_test(pools), cmocka_unit_test(help), cmocka_unit_test(refuses),
+		cmocka_unit_test(hosts_have_an_end),
 		cmocka_unit_test(uses_environment), cmocka_unit_test(notes_what_metallb_has_more), cmocka_unit_test(durations),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
