@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <pcap/pcap.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "config/base/fd.h"
 #include "config/base/log.h"
@@ -149,6 +151,13 @@ int link_open(struct link **linkp, uv_loop_t *loop, const char *name, const char
 int link_set_filter(struct link *l, const char *filter, struct error *err)
 {
 	return install_filter(l->pcap, l->name, filter, err);
+}
+
+int link_index(const struct link *l)
+{
+	struct sockaddr_ll bound = {0};
+	socklen_t len = sizeof(bound);
+	return getsockname(pcap_fileno(l->pcap), (struct sockaddr *)&bound, &len) < 0 ? -1 : bound.sll_ifindex;
 }
 
 int link_send(struct link *l, const uint8_t *bytes, size_t len)

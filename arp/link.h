@@ -25,6 +25,9 @@ int link_set_filter(struct link *l, const char *filter, struct error *err);
 /* 0, or -ENOBUFS, -ENETDOWN, ...: the frame was not sent; nothing is queued. */
 int link_send(struct link *l, const uint8_t *bytes, size_t len);
 
+/* The ifindex it is bound to; -1 when that link is gone, even if another one has its index or name now. */
+int link_index(const struct link *l);
+
 /* Throws away what is queued unread (ownership.md R7). */
 void link_discard(struct link *l);
 
