@@ -69,6 +69,15 @@ static bool is_port(int master, const struct rtattr *link_info)
 	return master && !vrf;
 }
 
+static void take_name(struct link_info *link, const struct rtattr *name)
+{
+	if (!name)
+		return;
+	size_t len = strnlen(RTA_DATA(name), RTA_PAYLOAD(name));
+	memset(link->name, 0, sizeof(link->name));
+	memcpy(link->name, RTA_DATA(name), len < IF_NAMESIZE ? len : IF_NAMESIZE - 1);
+}
+
 static bool take_link(struct link_table *t, const struct nlmsghdr *h)
 {
 	const struct ifinfomsg *info = NLMSG_DATA(h);
@@ -80,21 +89,17 @@ static bool take_link(struct link_table *t, const struct nlmsghdr *h)
 	attributes(IFLA_RTA(info), IFLA_PAYLOAD(h), a, IFLA_CARRIER_UP_COUNT);
 	if (a[IFLA_WIRELESS])
 		return false;   /* a driver's event: it has no master and no MAC in it, which says nothing about them */
+	size_t n = t->n;
 	struct link_info *link = find_or_add(t, info->ifi_index), old = *link;
 	link->flags = info->ifi_flags;
 	link->type = info->ifi_type;
 	link->master = (int)number(a[IFLA_MASTER]);
 	link->port = is_port(link->master, a[IFLA_LINKINFO]);
 	link->carrier_ups = number(a[IFLA_CARRIER_UP_COUNT]);
-	if (a[IFLA_IFNAME]) {
-		size_t n = strnlen(RTA_DATA(a[IFLA_IFNAME]), RTA_PAYLOAD(a[IFLA_IFNAME]));
-		n = n < IF_NAMESIZE ? n : IF_NAMESIZE - 1;
-		memset(link->name, 0, sizeof(link->name));
-		memcpy(link->name, RTA_DATA(a[IFLA_IFNAME]), n);
-	}
+	take_name(link, a[IFLA_IFNAME]);
 	if (a[IFLA_ADDRESS] && RTA_PAYLOAD(a[IFLA_ADDRESS]) == MAC_SIZE)
 		memcpy(link->mac.bytes, RTA_DATA(a[IFLA_ADDRESS]), MAC_SIZE);
-	return memcmp(&old, link, sizeof(old)) != 0;
+	return t->n != n || memcmp(&old, link, sizeof(old)) != 0;
 }
 
 static bool address_of(const struct ifaddrmsg *info, const struct rtattr **a, struct address_prefix *p)
@@ -173,35 +178,45 @@ static int news_of_end(const struct nlmsghdr *h)
 	return LINK_TABLE_DONE | (code < 0 ? LINK_TABLE_INTERRUPTED : 0);
 }
 
+static int take_message(struct link_table *table, const struct nlmsghdr *h)
+{
+	bool changed = false;
+	int news = h->nlmsg_flags & NLM_F_DUMP_INTR ? LINK_TABLE_INTERRUPTED : 0;
+	switch (h->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		changed = take_link(table, h);
+		break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		changed = take_address(table, h);
+		break;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		changed = take_route(table, h);
+		break;
+	case NLMSG_DONE:
+	case NLMSG_ERROR:
+		news |= news_of_end(h);
+		break;
+	}
+	return news | (changed ? LINK_TABLE_CHANGED : 0);
+}
+
 int link_table_apply(struct link_table *table, const void *datagram, size_t len)
 {
-	int news = 0, left = (int)len;   /* signed, as NLMSG_NEXT subtracts the padded length */
+	int news = 0;
 	const struct nlmsghdr *h = datagram;
-	for (; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
-		bool changed = false;
-		if (h->nlmsg_flags & NLM_F_DUMP_INTR)
-			news |= LINK_TABLE_INTERRUPTED;
-		switch (h->nlmsg_type) {
-		case RTM_NEWLINK:
-		case RTM_DELLINK:
-			changed = take_link(table, h);
-			break;
-		case RTM_NEWADDR:
-		case RTM_DELADDR:
-			changed = take_address(table, h);
-			break;
-		case RTM_NEWROUTE:
-		case RTM_DELROUTE:
-			changed = take_route(table, h);
-			break;
-		case NLMSG_DONE:
-		case NLMSG_ERROR:
-			news |= news_of_end(h);
-			break;
-		}
-		news |= changed ? LINK_TABLE_CHANGED : 0;
+	/* Not by NLMSG_NEXT: it subtracts the padded length, which may be more than what is left. */
+	while (len >= sizeof(*h) && h->nlmsg_len >= sizeof(*h) && h->nlmsg_len <= len) {
+		size_t step = NLMSG_ALIGN(h->nlmsg_len);
+		news |= take_message(table, h);
+		if (step >= len)
+			return news;
+		h = (const struct nlmsghdr *)((const char *)h + step);
+		len -= step;
 	}
-	return left > 0 ? news | LINK_TABLE_MALFORMED : news;
+	return len ? news | LINK_TABLE_MALFORMED : news;
 }
 
 void link_table_free(struct link_table *table)
