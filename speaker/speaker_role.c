@@ -216,17 +216,25 @@ static void on_node_record(void *data, const struct api_result *result)
  * successor be named (R7). */
 static void see_own_links(struct speaker_role *role, int64_t now)
 {
-	const struct node_record *said = model_node_record(model_of(role), role->node);
+	struct model *m = model_of(role);
+	const struct node_record *said = model_node_record(m, role->node);
 	free(role->links);
+	role->n_links = segments_describe(role->segments, m, now, &role->links, &role->links_until);
+	struct node_record own = {.node = (char *)role->node, .n_links = role->n_links};
+	own.links = mem_zalloc((role->n_links + (said ? said->n_links : 0) + 1) * sizeof(*own.links));
+	if (role->n_links)
+		memcpy(own.links, role->links, role->n_links * sizeof(*own.links));
+	for (size_t i = 0; said && i < said->n_links; i++)
+		if (!node_record_link(&own, said->links[i].name))
+			own.links[own.n_links++] = said->links[i];
+	if (m->own ? node_record_says(&own, role->own.links, role->own.n_links) : !said) {   /* not before there was a record */
+		free(own.links);
+		return;
+	}
 	free(role->own.links);
-	role->n_links = segments_describe(role->segments, model_of(role), now, &role->links, &role->links_until);
-	size_t n_said = said ? said->n_links : 0;
-	struct node_link *links = mem_zalloc((role->n_links + n_said + 1) * sizeof(*links));
-	memcpy(links, role->links, role->n_links * sizeof(*links));
-	role->own = (struct node_record){.node = (char *)role->node, .links = links, .n_links = role->n_links};
-	for (size_t i = 0; i < n_said; i++)
-		if (!node_record_link(&role->own, said->links[i].name))
-			links[role->own.n_links++] = said->links[i];
+	role->own = own;
+	m->own = &role->own;
+	role->seen_revision = ++m->revision;
 }
 
 /* Written only when it would say something else. Made again when it is gone; never without the Node that owns it. */
@@ -328,17 +336,15 @@ static struct ownership_view view_of(const struct speaker_role *role, const stru
 	const struct segment *s = segment_for(role, o);
 	struct ownership_view v = {.me = role->node, .record = r, .leaving = role->leaving, .api = cluster_api_answers(role->cluster),
 				   .interval = role->options->liveness_interval, .candidates = up};
+	bool better = false;   /* somebody who has the right link; they come first */
 	for (size_t i = 0; i < o->n_candidates; i++) {
 		const char *node = o->candidates[i].node;
 		bool me = strcmp(node, role->node) == 0;
 		enum liveness_state state = s && !me ? segment_liveness(s, node) : LIVENESS_UNKNOWN;
-		v.eligible |= me;
+		v.eligible |= me && !(o->candidates[i].makeshift && better);
+		better |= !me && !o->candidates[i].makeshift && state != LIVENESS_DEAD && state != LIVENESS_SPEAKER_DOWN;
 		if (state != LIVENESS_DEAD && state != LIVENESS_SPEAKER_DOWN)
 			up[v.n_candidates++] = node;
-	}
-	if (r && !v.eligible && election_check(m, r, role->node) == ELECTION_NO_LINK) {
-		const struct node_link *link;
-		v.eligible = election_links(m, r, &role->own, &link, 1) > 0;
 	}
 	if (r) {
 		v.fate = fate_of(role, s, ownership_holder(&o->core, r), now);
@@ -357,7 +363,7 @@ static void apply_answering(struct speaker_role *role, struct owned_address *o, 
 {
 	const struct node_link *links[LINKS_MAX];
 	uint32_t ip = address_to_v4(&o->core.address);
-	size_t n = r && o->core.state == OWNERSHIP_OWNED ? election_links(model_of(role), r, &role->own, links, LINKS_MAX) : 0;
+	size_t n = r && model_of(role)->own && o->core.state == OWNERSHIP_OWNED ? election_links(model_of(role), r, &role->own, links, LINKS_MAX) : 0;
 	if (o->core.state == OWNERSHIP_LEAVING)
 		return;
 	for (size_t i = 0; i < segments_count(role->segments); i++) {
@@ -707,6 +713,7 @@ void speaker_role_close(struct speaker_role *role)
 	HASH_ITER(hh, role->addresses, o, tmp)
 		address_free(o);
 	api_cancel(role->node_call);
+	model_of(role)->own = NULL;
 	segments_close(role->segments);
 	events_close(role->events);
 	deadline_close(&role->timer, on_timer_closed);
