@@ -21,7 +21,7 @@ FUZZERS  := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.
 TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 L2LB     ?= $(BUILD)/l2lb
 
-.PHONY: all help deps demo demo-stop test test-unit test-table test-e2e test-standin bench-alloc fuzz tools install clean
+.PHONY: all help deps demo demo-stop test test-unit test-table test-e2e test-standin bench-alloc bench-service fuzz tools install clean
 all: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tools
 tools: $(BUILD)/l2lb $(TOOLS)
@@ -32,6 +32,7 @@ help:
 	@echo "make test       all tests; parts: make test-unit, make test-table, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
 	@echo "make fuzz       fuzz the parsers of frames and netlink messages for TIME=600 seconds each (make test does it for 30)"
 	@echo "make bench-alloc  what allocation costs, on a real API server with 10,000 Services (N=1000 for fewer)"
+	@echo "make bench-service  from a Service's creation to its first ARP answer and announcement, in the home lab"
 	@echo "make install    install to PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make clean      remove what was built"
 
@@ -83,6 +84,8 @@ test-standin: all
 test-e2e: all
 	$(Q)K='$(K)' tests/run.sh $(BUILD) e2e
 
+bench-service: all
+	$(Q)$(PYTHON) tests/bench/service.py $(if $(N),--services $(N))
 bench-alloc: all
 	$(Q)$(PYTHON) tests/bench/alloc.py $(if $(N),--services $(N))
 

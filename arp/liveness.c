@@ -520,6 +520,14 @@ const char *liveness_peer_of_mac(const struct liveness *l, const struct mac *mac
 	return NULL;
 }
 
+bool liveness_is_peer(const struct liveness *l, const char *name)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->peers[i].is.name, name) == 0)
+			return true;
+	return false;
+}
+
 enum liveness_state liveness_get(const struct liveness *l, const char *name)
 {
 	for (size_t i = 0; i < l->n; i++)
@@ -591,7 +599,7 @@ static bool receive_reply(struct liveness *l, const struct arp_frame *f, int64_t
 		if (h->address && h->address == f->spa && f->tpa == l->address && mac_equal(&h->mac, &f->sha)) {
 			h->heard = now;
 			round_trip(l, NULL, now);
-			return true;
+			return false;   /* who asked for it as well may want to know whose MAC it is */
 		}
 	}
 	return false;

@@ -9,9 +9,16 @@
 #include "config/base/clock.h"
 #include "config/base/deadline.h"
 #include "config/base/log.h"
-#include "config/base/memory.h"
+#include "config/base/map.h"
 
 #define ANNOUNCE_BATCH 64
+
+struct claim {
+	uint32_t address;
+	struct conflict core;
+	int64_t wake;
+	UT_hash_handle hh;
+};
 
 struct segment {
 	struct segment_config config;
@@ -20,6 +27,9 @@ struct segment {
 	struct responder *responder;
 	struct announcer *announcer;
 	struct liveness *liveness;
+	struct census *census;
+	struct claim *claims;
+	int64_t claims_wake;           /* the least wake, or earlier */
 	struct ipv4_range *ranges;
 	size_t n_ranges;
 	struct deadline timer;
@@ -53,6 +63,60 @@ static void announce(struct segment *s, const struct announcement *a)
 	}
 }
 
+/* ---- claims: what the conflict cores want ---- */
+
+static struct claim *claim_find(const struct segment *s, uint32_t address)
+{
+	struct claim *c;
+	HASH_FIND(hh, s->claims, &address, sizeof(address), c);
+	return c;
+}
+
+static void probe(struct segment *s, uint32_t address)
+{
+	struct arp_frame frame = arp_question(0, &s->info.mac, address, NULL);
+	transmit(s, &frame);
+}
+
+static void carry_out_claim(struct segment *s, struct claim *c, unsigned todo)
+{
+	struct conflict *core = &c->core;
+	if (todo & CONFLICT_DO_PROBE)
+		probe(s, c->address);
+	if (todo & CONFLICT_DO_ASK)
+		segment_ask(s, c->address);
+	if (todo & CONFLICT_DO_ANNOUNCE) {
+		responder_set(s->responder, c->address, true);
+		announcer_start(s->announcer, c->address, clock_now());
+	}
+	if (todo & CONFLICT_DO_DEFEND)
+		announce(s, &(struct announcement){.address = c->address, .forms = ANNOUNCE_REQUEST});
+	if (todo & CONFLICT_DO_REFUSE) {
+		responder_set(s->responder, c->address, false);
+		announcer_stop(s->announcer, c->address);
+	}
+	c->wake = clock_min(core->next, core->ask_at);
+	s->claims_wake = clock_min(s->claims_wake, c->wake);
+	/* IDENTIFY: on_sender knows already that somebody waits to hear who it is. */
+	if (todo & (CONFLICT_DO_REPORT | CONFLICT_DO_REFUSE)) {
+		tally_at(s->config.tally, c->address)->conflicts++;
+		s->config.on_conflict(s->config.data, s, c->address, &core->mac, core->who, (todo & CONFLICT_DO_REFUSE) != 0);
+	}
+}
+
+static void step_claims(struct segment *s, int64_t now)
+{
+	struct claim *c, *tmp;
+	if (now < s->claims_wake)
+		return;
+	s->claims_wake = CLOCK_NEVER;
+	HASH_ITER(hh, s->claims, c, tmp) {
+		if (now >= c->wake)
+			carry_out_claim(s, c, conflict_step(&c->core, now, clock_random(), &c->wake));
+		s->claims_wake = clock_min(s->claims_wake, c->wake);
+	}
+}
+
 static void carry_out(struct segment *s, const struct liveness_action *action)
 {
 	switch (action->kind) {
@@ -78,14 +142,19 @@ static void pump(struct segment *s)
 		return;
 	s->pumping = true;
 	int64_t now = clock_now();
+	uint32_t address;
+	step_claims(s, now);
 	while ((n = announcer_due(s->announcer, now, due, ANNOUNCE_BATCH)) > 0)
 		for (size_t i = 0; i < n; i++)
 			announce(s, &due[i]);
 	liveness_step(s->liveness, now);
 	while (liveness_take(s->liveness, &action))
 		carry_out(s, &action);
+	while (link_works(&s->info) && census_next(s->census, now, &address))
+		segment_ask(s, address);
 	s->pumping = false;
-	deadline_set(&s->timer, clock_min(announcer_deadline(s->announcer), liveness_deadline(s->liveness)));
+	int64_t wake = clock_min(announcer_deadline(s->announcer), liveness_deadline(s->liveness));
+	deadline_set(&s->timer, clock_min(wake, clock_min(s->claims_wake, census_deadline(s->census))));
 }
 
 static void on_due(void *data)
@@ -93,9 +162,33 @@ static void on_due(void *data)
 	pump(data);
 }
 
-static void claim_heard(struct segment *s, const struct arp_frame *frame)
+static bool in_ranges(const struct segment *s, uint32_t address)
 {
-	s->config.on_claim(s->config.data, s, frame->spa, &frame->sha, &frame->eth_src);
+	for (size_t i = 0; i < s->n_ranges; i++)
+		if (address >= s->ranges[i].first && address <= s->ranges[i].last)
+			return true;
+	return false;
+}
+
+/* What the frame says about who uses which pool address; in_use: its sender says that the address is his. */
+static void learn(struct segment *s, const struct arp_frame *frame, int64_t now)
+{
+	bool peer = segment_peer_of_mac(s, &frame->sha) != NULL;
+	if (mac_equal(&frame->sha, &s->info.mac) || mac_equal(&frame->eth_src, &s->info.mac))
+		return;   /* a guard speaks for us, or an echo of our own */
+	struct claim *used = frame->spa ? claim_find(s, frame->spa) : NULL;
+	struct claim *probed = frame->op == ARP_REQUEST && !frame->spa ? claim_find(s, frame->tpa) : NULL;
+	enum conflict_who who = peer ? CONFLICT_PEER : CONFLICT_UNKNOWN;
+	if (!peer && (used || probed || (frame->spa && in_ranges(s, frame->spa))))
+		who = s->config.on_sender(s->config.data, s, frame->spa, &frame->sha);
+	if (frame->spa && in_ranges(s, frame->spa))
+		census_heard(s->census, frame->spa, !peer, now);
+	if (peer && frame->op == ARP_REQUEST && frame->spa && frame->spa != frame->tpa && in_ranges(s, frame->tpa))
+		census_asked(s->census, frame->tpa, now);
+	if (used)
+		carry_out_claim(s, used, conflict_heard(&used->core, &frame->sha, false, who, now));
+	else if (probed)
+		carry_out_claim(s, probed, conflict_heard(&probed->core, &frame->sha, true, who, now));
 }
 
 static void receive(struct segment *s, const struct link_frame *raw, int64_t now)
@@ -110,11 +203,13 @@ static void receive(struct segment *s, const struct link_frame *raw, int64_t now
 		liveness_add_host(s->liveness, frame.spa, &frame.sha, now);
 	if (liveness_receive(s->liveness, &frame, now))
 		return;
+	learn(s, &frame, now);
 	switch (responder_receive(s->responder, &frame, &reply)) {
 	case RESPONDER_IGNORE:
 		return;
 	case RESPONDER_CLAIM:
-		claim_heard(s, &frame);
+		s->config.on_claim(s->config.data, s, frame.spa, &frame.sha, &frame.eth_src,
+				   frame.op == ARP_REPLY && mac_equal(&frame.eth_dst, &s->info.mac));
 		return;
 	case RESPONDER_ANSWER:
 		/* Whoever asks for a pool address from an own one answers ARP himself: proof of a working link when needed. */
@@ -175,9 +270,15 @@ static void use_link_info(struct segment *s, const struct link_info *link)
 
 static void segment_free(struct segment *s)
 {
+	struct claim *c, *tmp;
 	responder_free(s->responder);
 	announcer_free(s->announcer);
 	liveness_free(s->liveness);
+	census_free(s->census);
+	HASH_ITER(hh, s->claims, c, tmp) {
+		HASH_DEL(s->claims, c);
+		free(c);
+	}
 	free(s->ranges);
 	free(s);
 }
@@ -197,6 +298,8 @@ int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_i
 	s->responder = responder_new();
 	s->announcer = announcer_new(config->gratuitous_interval);
 	s->liveness = liveness_new(config->node, config->liveness_interval);
+	s->census = census_new(config->census ? config->census : &CENSUS_TIMES);
+	s->claims_wake = CLOCK_NEVER;
 	copy_ranges(s, ranges, n_ranges);
 	use_link_info(s, link);
 	make_filter(s, &text);
@@ -282,18 +385,59 @@ void segment_set_ready(struct segment *s, bool ready)
 	liveness_set_ready(s->liveness, ready);
 }
 
-void segment_own(struct segment *s, uint32_t address)
+void segment_own(struct segment *s, uint32_t address, enum conflict_claim claim)
 {
-	if (responder_has(s->responder, address))
+	struct claim *c = claim_find(s, address);
+	int64_t now = clock_now();
+	if (c && (claim != CONFLICT_CLAIM_KNOWN || conflict_answers(&c->core) || c->core.state == CONFLICT_REFUSED))
 		return;
-	responder_set(s->responder, address, true);
-	segment_announce(s, address);
+	if (!c) {
+		c = mem_zalloc(sizeof(*c));
+		c->address = address;
+		conflict_init(&c->core, &CONFLICT_TIMES, s->config.give_up);
+		HASH_ADD(hh, s->claims, address, sizeof(c->address), c);
+	}
+	if (claim == CONFLICT_CLAIM_PROBE && census_is_free(s->census, address, now))
+		claim = CONFLICT_CLAIM_KNOWN;
+	carry_out_claim(s, c, conflict_start(&c->core, claim, now, clock_random()));
+	pump(s);
 }
 
 void segment_release(struct segment *s, uint32_t address)
 {
+	struct claim *c = claim_find(s, address);
+	if (!c)
+		return;
+	HASH_DEL(s->claims, c);
+	free(c);
 	responder_set(s->responder, address, false);
 	announcer_stop(s->announcer, address);
+}
+
+void segment_identified(struct segment *s, const struct mac *mac, enum conflict_who who)
+{
+	struct claim *c, *tmp;
+	HASH_ITER(hh, s->claims, c, tmp)
+		carry_out_claim(s, c, conflict_identified(&c->core, mac, who, clock_now()));
+	pump(s);
+}
+
+void segment_told(struct segment *s, uint32_t address, const struct mac *mac)
+{
+	struct claim *c = claim_find(s, address);
+	if (c)
+		carry_out_claim(s, c, conflict_heard(&c->core, mac, false, CONFLICT_STRANGER, clock_now()));
+	pump(s);
+}
+
+struct census *segment_census(struct segment *s)
+{
+	return s->census;
+}
+
+void segment_census_changed(struct segment *s)
+{
+	pump(s);
 }
 
 bool segment_owns(const struct segment *s, uint32_t address)
@@ -321,6 +465,11 @@ void segment_woke(struct segment *s)
 	link_discard(s->link);
 	liveness_reset(s->liveness, clock_now());
 	pump(s);
+}
+
+bool segment_is_peer(const struct segment *s, const char *node)
+{
+	return liveness_is_peer(s->liveness, node);
 }
 
 enum liveness_state segment_liveness(const struct segment *s, const char *node)

@@ -5,6 +5,8 @@
 
 #include <uv.h>
 
+#include "arp/census.h"
+#include "arp/conflict.h"
 #include "arp/filter.h"
 #include "arp/link_table.h"
 #include "arp/liveness.h"
@@ -21,8 +23,17 @@ struct segment_config {
 	/* All run from the loop; they may call any verb but segment_close. */
 	void (*on_state)(void *data, struct segment *s, const char *peer, enum liveness_state state);
 	void (*on_heard_again)(void *data, struct segment *s, const char *peer);
-	/* Somebody's frame says that `address` (host byte order) is at sha; eth_src differs from it when a guard speaks. */
-	void (*on_claim)(void *data, struct segment *s, uint32_t address, const struct mac *sha, const struct mac *eth_src);
+	const struct census_times *census;   /* NULL: CENSUS_TIMES; outlives the segment */
+	bool give_up;                   /* announced addresses are given up to strangers (RFC 5227 §2.4 b), not kept (c) */
+	/* Somebody's frame says that `address` (host byte order) is at sha; eth_src differs from it when a guard speaks. answer: it
+	 * answers a question of ours, else he says so by himself. */
+	void (*on_claim)(void *data, struct segment *s, uint32_t address, const struct mac *sha, const struct mac *eth_src, bool answer);
+	/* A frame of none of our nodes has a pool address as its sender, or (0) probes for one of ours. Who is it?
+	 * CONFLICT_UNKNOWN: to be found out; segment_identified follows. */
+	enum conflict_who (*on_sender)(void *data, struct segment *s, uint32_t address, const struct mac *mac);
+	/* Another one than our nodes uses an address that we claim or announce. refused: it is ours no more. This and on_sender
+	 * may not own or release addresses at once. */
+	void (*on_conflict)(void *data, struct segment *s, uint32_t address, const struct mac *mac, enum conflict_who who, bool refused);
 	/* The carrier is back after so long that another node may have taken over: whoever owns addresses here asks first. (After
 	 * a short flap all are simply announced again.) */
 	void (*on_return)(void *data, struct segment *s);
@@ -46,18 +57,31 @@ void segment_set_ranges(struct segment *s, const struct ipv4_range *ranges, size
 void segment_set_peers(struct segment *s, const struct liveness_peer *peers, size_t n);
 void segment_set_ready(struct segment *s, bool ready);   /* answer liveness requests */
 
-/* Answer for the address, and announce it now; or stop both. Repeating it changes nothing. */
-void segment_own(struct segment *s, uint32_t address);
+/* Answer for the address and announce it, at once or when it is known that nobody else uses it; or stop both. Repeating it
+ * changes nothing. Evidence of the census makes probing needless. */
+void segment_own(struct segment *s, uint32_t address, enum conflict_claim claim);
 void segment_release(struct segment *s, uint32_t address);
-bool segment_owns(const struct segment *s, uint32_t address);
+bool segment_owns(const struct segment *s, uint32_t address);   /* answers */
 void segment_announce(struct segment *s, uint32_t address);   /* an owned one, once more from the start */
 
 /* Asks for the address by broadcast, from the node's own address; answers arrive as on_claim. */
 void segment_ask(struct segment *s, uint32_t address);
 
+/* Who the host with this MAC is, after it was asked for by `who`. */
+void segment_identified(struct segment *s, const struct mac *mac, enum conflict_who who);
+
+/* Somebody else has seen a stranger with this MAC use an address that is ours. */
+void segment_told(struct segment *s, uint32_t address, const struct mac *mac);
+
+/* The census of this link: for census_want, census_set_asking and its questions. After a change of what is wanted or who asks,
+ * segment_census_changed. */
+struct census *segment_census(struct segment *s);
+void segment_census_changed(struct segment *s);
+
 /* Our own process slept: drops what is queued and all verdicts. */
 void segment_woke(struct segment *s);
 
+bool segment_is_peer(const struct segment *s, const char *node);   /* it has a link on this segment */
 enum liveness_state segment_liveness(const struct segment *s, const char *node);
 
 /* The wire cannot judge this node: it is no peer here, or neither alive nor proven silent although we watch it. */

@@ -13,6 +13,7 @@ struct tally_entry {
 	uint64_t requests;       /* for the address while it was ours */
 	uint64_t answers;
 	uint64_t gratuitous;     /* frames; request and reply count separately */
+	uint64_t conflicts;      /* times that another host was found to use it */
 };
 
 struct tally *tally_new(void);

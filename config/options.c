@@ -162,6 +162,17 @@ static int parse_gratuitous(struct options *o, const char *value, struct error *
 	return parse_duration_within(value, CLOCK_S, 86400 * CLOCK_S, "0 for off, or 1s to 24h", &o->gratuitous_interval, err);
 }
 
+static int parse_foreign_silence(struct options *o, const char *value, struct error *err)
+{
+	return parse_duration_within(value, CLOCK_S, 86400 * CLOCK_S, "1s to 24h", &o->foreign_silence, err);
+}
+
+static int parse_on_conflict(struct options *o, const char *value, struct error *err)
+{
+	o->give_up = strcmp(value, "move") == 0;
+	return o->give_up || strcmp(value, "defend") == 0 ? 0 : error_set(err, -EINVAL, "\"%.50s\" is not a way to meet a conflict (defend, move)", value);
+}
+
 static int parse_api_stall(struct options *o, const char *value, struct error *err)
 {
 	return parse_duration_within(value, CLOCK_S, 3600 * CLOCK_S, "1s to 1h", &o->api_stall, err);
@@ -231,6 +242,8 @@ static const struct flag FLAGS[] = {
 	{"log-level", "LEVEL", parse_log_level, {NULL}, "all, debug, info, warn, error or none (default info)"},
 	{"liveness-interval", "TIME", parse_liveness, {NULL}, "how often nodes ask for each other by ARP (default 100ms)"},
 	{"gratuitous-arp-interval", "TIME", parse_gratuitous, {"METALLB_GRATUITOUS_ARP_INTERVAL"}, "repeat of announcements; 0 is off (default 60s)"},
+	{"on-conflict", "defend|move", parse_on_conflict, {NULL}, "when another host uses an announced address: defend it for good (default), or move the Service"},
+	{"foreign-silence", "TIME", parse_foreign_silence, {NULL}, "an address used by a stranger is free again after so long without a sign of him (default 60s)"},
 	{"ignore-exclude-lb", NULL, parse_ignore_exclude, {NULL}, "use nodes labelled node.kubernetes.io/exclude-from-external-load-balancers too"},
 	{"api-stall-timeout", "TIME", parse_api_stall, {NULL}, "open a watch anew after so long without a byte (default 150s)"},
 	{"api-retry-max", "TIME", parse_api_retry_max, {NULL}, "longest wait between tries to reach the API server (default 10s)"},
@@ -371,7 +384,7 @@ static int take_environment(struct options *o, options_env env, const bool *give
 int options_parse(struct options *o, int argc, char *const *argv, options_env env, struct error *err)
 {
 	bool given[N_FLAGS] = {false};
-	*o = (struct options){.log_level = LOG_LEVEL_INFO, .liveness_interval = 100 * CLOCK_MS, .gratuitous_interval = 60 * CLOCK_S,
+	*o = (struct options){.log_level = LOG_LEVEL_INFO, .liveness_interval = 100 * CLOCK_MS, .gratuitous_interval = 60 * CLOCK_S, .foreign_silence = 60 * CLOCK_S,
 			      .api_stall = 150 * CLOCK_S, .api_retry_max = 10 * CLOCK_S, .port = 9120, .health_probe_port = 17472,
 			      .tls_min_version = 13};
 	o->lb_class = mem_strdup("");

@@ -24,6 +24,8 @@ struct options {
 	bool ignore_exclude_label;    /* --ignore-exclude-lb */
 	int64_t liveness_interval;    /* microseconds, as all times here */
 	int64_t gratuitous_interval;  /* 0: no refresh */
+	bool give_up;                 /* --on-conflict=move: addresses that strangers use are given up, else defended */
+	int64_t foreign_silence;      /* a stranger that was not heard for so long has gone */
 	int64_t api_stall;            /* a watch without a byte for so long is opened anew */
 	int64_t api_retry_max;        /* longest wait between tries */
 	unsigned port;                /* of /metrics (HTTPS); 0: off */

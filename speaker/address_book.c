@@ -117,7 +117,7 @@ static void use_free(struct address_book *b, struct address_use *u)
 void address_book_refresh(struct address_book *b, const struct address *a)
 {
 	struct address_use *u = use_find(b, a);
-	bool used = (u && u->n) || model_record(b->model, a) || model_ingress_user(b->model, a, NULL);
+	bool used = (u && u->n) || model_record(b->model, a) || model_ingress_user(b->model, a, NULL) || model_is_put_aside(b->model, a);
 	if (!used && !u)
 		return;
 	if (!u)
@@ -268,7 +268,27 @@ void address_book_fly(struct address_book *b, struct claimant *c, const struct a
 		address_book_refresh(b, &old[i]);
 }
 
+int64_t address_book_put_aside(const struct address_book *b, const char *pool, enum address_family family)
+{
+	int64_t n = 0;
+	for (const struct foreign_entry *e = b->model->foreign; e; e = e->hh.next) {
+		const struct pool *p = e->put_aside && e->record->address.family == family ? model_pool_of(b->model, &e->record->address) : NULL;
+		n += p && strcmp(p->meta.name, pool) == 0;
+	}
+	return n;
+}
+
 /* ---- questions ---- */
+
+/* A host on the network has it. Who has announced the address keeps it all the same; who was refused gives way. */
+static bool stranger_has(const struct address_book *b, const struct address *a, struct error *err)
+{
+	char mac[MAC_TEXT];
+	const struct foreign_record *f = model_is_put_aside(b->model, a) ? model_foreign(b->model, a) : NULL;
+	if (f)
+		error_set(err, 0, "in use by a host on the network with the MAC address %s, seen by node %.100s", mac_format(&f->mac, mac), f->node);
+	return f != NULL;
+}
 
 static bool taken(struct error *err, const char *by)
 {
@@ -328,6 +348,8 @@ bool address_book_may_keep(const struct address_book *b, const struct seeker *k,
 	const struct record *r = model_record(b->model, a);
 	const struct service *const *shown;
 	size_t n = service_has_ingress(k->service, a) ? 0 : model_ingress_users(b->model, a, &shown);
+	if (r && model_is_refused(b->model, r) && stranger_has(b, a, err))
+		return false;
 	for (size_t i = 0; i < n; i++)   /* who is not ours will not give way */
 		if (!model_is_ours(b->model, shown[i]))
 			return taken(err, shown[i]->meta.key);
@@ -341,6 +363,9 @@ bool address_book_may_take(const struct address_book *b, const struct seeker *k,
 	if (!grantees_agree(b, k, a, true, err) || (r && !record_agrees(b, k, a, r, err)))
 		return false;
 	bool recorded = r && record_names(r, k->service->meta.key, NULL);
+	bool has = (recorded || service_has_ingress(k->service, a)) && !(r && model_is_refused(b->model, r));
+	if (!has && stranger_has(b, a, err))
+		return false;
 	size_t n = model_ingress_users(b->model, a, &shown);
 	for (size_t i = 0; i < n; i++) {
 		if (shown[i] == k->service || granted_to(b, a, shown[i]->meta.key))

@@ -60,6 +60,9 @@ bool address_book_may_keep(const struct address_book *b, const struct seeker *k,
 /* The first address of the pool it may have: in the order of spec.addresses, ascending. */
 bool address_book_first(const struct address_book *b, const struct seeker *k, const struct pool *pool, enum address_family family, struct address *out);
 
+/* Addresses of the pool that are put aside because strangers use them. */
+int64_t address_book_put_aside(const struct address_book *b, const char *pool, enum address_family family);
+
 /* Distinct addresses of the pool that are granted or recorded; ADDRESS_NONE: of both families. */
 int64_t address_book_in_use(const struct address_book *b, const char *pool, enum address_family family);
 

@@ -290,7 +290,7 @@ static bool choose_from(struct choosing *c, pool_filter filter, struct holding *
 struct fill {
 	size_t pools;
 	const char *name;
-	int64_t used, size;
+	int64_t used, size, strangers;
 };
 
 static void add_fill(const struct choosing *c, pool_filter filter, struct fill *f)
@@ -306,18 +306,24 @@ static void add_fill(const struct choosing *c, pool_filter filter, struct fill *
 			int64_t size = pool_size(p, c->s->families[j]);
 			f->size = size > INT64_MAX - f->size ? INT64_MAX : f->size + size;
 			f->used += address_book_in_use(c->b, p->meta.name, c->s->families[j]);
+			f->strangers += address_book_put_aside(c->b, p->meta.name, c->s->families[j]);
 		}
 	}
 }
 
 static void explain_full(const struct fill *f, struct error *why)
 {
+	char strangers[80] = "";
+	if (f->strangers)
+		snprintf(strangers, sizeof(strangers), ", %lld used by strangers on the network", (long long)f->strangers);
 	if (f->size == 0)
 		error_set(why, 0, "no available IPs: pool %s has no address of the Service's family", f->name);
 	else if (f->pools == 1)
-		error_set(why, 0, "no free address in pool %s (%lld of %lld in use); enlarge the pool or delete a Service", f->name, (long long)f->used, (long long)f->size);
+		error_set(why, 0, "no free address in pool %s (%lld of %lld in use%s); enlarge the pool or delete a Service", f->name, (long long)f->used,
+			  (long long)f->size, strangers);
 	else
-		error_set(why, 0, "no free address in %zu pools (%lld of %lld in use); enlarge one or delete a Service", f->pools, (long long)f->used, (long long)f->size);
+		error_set(why, 0, "no free address in %zu pools (%lld of %lld in use%s); enlarge one or delete a Service", f->pools, (long long)f->used,
+			  (long long)f->size, strangers);
 }
 
 static bool choose_automatically(struct choosing *c, struct holding *h, struct error *why)

@@ -201,8 +201,10 @@ static void create_record(struct allocation_writes *w, const struct allocation *
 {
 	struct task *t = record_task(w, a);
 	char *path = lease_path(w, NULL);
+	const struct service *s = model_service(model_of(w), a->service);
+	bool found = s && service_has_ingress(s, &a->address);
 	call_api(t, "POST", path, API_JSON,
-		 record_create_body(&a->address, cluster_namespace(w->config.cluster), model_of(w)->lb_class, a->service, a->uid), on_record_written);
+		 record_create_body(&a->address, cluster_namespace(w->config.cluster), model_of(w)->lb_class, a->service, a->uid, found), on_record_written);
 	free(path);
 }
 

@@ -8,6 +8,7 @@
 #include "speaker/address_book.h"
 #include "speaker/allocation_choice.h"
 #include "speaker/names.h"
+#include "speaker/put_aside.h"
 #include "speaker/repair.h"
 
 #define ROUNDS 10000
@@ -38,6 +39,8 @@ struct allocator {
 	struct entry **queue;     /* to be decided */
 	size_t n_queue, queue_cap;
 	struct release *releases;
+	struct put_aside *put_aside;
+	bool planned;             /* once */
 	int64_t wake;
 	size_t waiting, n_gone;
 };
@@ -130,6 +133,7 @@ struct allocator *allocator_new(struct model *m)
 	struct allocator *a = mem_zalloc(sizeof(*a));
 	a->m = m;
 	a->wake = CLOCK_NEVER;
+	a->put_aside = put_aside_new();
 	address_book_init(&a->book, m);
 	model_follow_changes(m);
 	return a;
@@ -152,6 +156,7 @@ void allocator_free(struct allocator *a)
 	HASH_ITER(hh, a->entries, e, tmp)
 		entry_free(a, e);
 	address_book_free(&a->book);
+	put_aside_free(a->put_aside);
 	clear_releases(a);
 	free(a->queue);
 	free(a);
@@ -518,9 +523,27 @@ static void wake_due(struct allocator *a, int64_t now)
 	}
 }
 
+/* Strangers' addresses are not handed out any more; those known before we began are not counted. */
+static int64_t put_aside(struct allocator *a, int64_t now)
+{
+	int64_t retry_at, wake = CLOCK_NEVER;
+	for (struct foreign_entry *e = a->m->foreign; e; e = e->hh.next) {
+		const struct pool *pool = e->put_aside ? NULL : model_pool_of(a->m, &e->record->address);
+		if (!pool)
+			continue;
+		if (!a->planned || put_aside_allow(a->put_aside, pool->meta.name, now, &retry_at))
+			model_put_aside(a->m, &e->record->address);
+		else
+			wake = clock_min(wake, retry_at);
+	}
+	a->planned = true;
+	return wake;
+}
+
 void allocator_plan(struct allocator *a, int64_t now, int64_t *wakep)
 {
 	drop_gone(a);
+	int64_t put_aside_at = put_aside(a, now);
 	if (a->m->changes.all)
 		take_all(a);
 	take_changes(a);
@@ -532,6 +555,7 @@ void allocator_plan(struct allocator *a, int64_t now, int64_t *wakep)
 		if (a->book.freed)
 			wake_waiting(a);
 	}
+	a->wake = clock_min(a->wake, put_aside_at);
 	*wakep = rounds == ROUNDS ? clock_min(a->wake, now + CLOCK_S) : a->wake;
 }
 

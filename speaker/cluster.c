@@ -110,6 +110,8 @@ static void put_lease(struct cluster *c, const json_t *object, bool confirmed)
 	struct lease *lease;
 	struct record *record;
 	struct node_record *node_record;
+	struct foreign_record *foreign;
+	struct address a;
 	struct error err;
 	if (lease_decode(object, &lease, &err) < 0) {
 		log_error("invalidObject", KV("kind", "Lease"), "%s", err.text);
@@ -120,6 +122,13 @@ static void put_lease(struct cluster *c, const json_t *object, bool confirmed)
 		leadership_observe(c->leadership, object);
 	} else if (record_decode(lease, &record)) {
 		model_put_record(&c->model, record, confirmed);
+	} else if (foreign_record_address(lease->meta.name, &a)) {
+		if (!confirmed)
+			;   /* the watch tells it, in the order in which things happened */
+		else if (foreign_record_decode(lease, &foreign, &err) == 0)
+			model_put_foreign(&c->model, foreign);
+		else
+			log_error("invalidObject", KV("kind", "Lease"), "%s", err.text);
 	} else if (strncmp(lease->meta.name, "node-", 5) == 0) {
 		if (node_record_decode(lease, &node_record, &err) == 0)
 			model_put_node_record(&c->model, node_record, confirmed);
@@ -210,6 +219,8 @@ static void drop_lease(struct cluster *c, const char *name)
 		leadership_observe(c->leadership, NULL);
 	else if (record_address(name, &a))
 		model_drop_record(&c->model, &a);
+	else if (foreign_record_address(name, &a))
+		model_drop_foreign(&c->model, &a);
 	else
 		model_drop_node_record(&c->model, name);
 }

@@ -12,6 +12,8 @@
 #include "speaker/names.h"
 #include "speaker/pool_status.h"
 
+#define STRANGERS_NAMED 5   /* in one message */
+
 struct complaint {   /* what was last said about an object; by "uid reason" */
 	char *key;
 	char *text;      /* without_counts */
@@ -82,7 +84,7 @@ static struct complaint *complaint_of(struct controller_role *role, const char *
 /* "(3 of 51 in use)" changes with everybody else's Services, and is no news to those that wait. */
 static char *without_counts(const char *text)
 {
-	const char *open = strchr(text, '('), *close = open ? strstr(open, " in use)") : NULL;
+	const char *open = strchr(text, '('), *close = open && strstr(open, " in use") ? strchr(open, ')') : NULL;
 	return close ? mem_printf("%.*s%s", (int)(open - text), text, close) : mem_strdup(text);
 }
 
@@ -276,6 +278,44 @@ static void report_problems(struct controller_role *role)
 	}
 }
 
+/* Which strangers use addresses of the pool, in words; NULL: none. To free(). */
+static char *strangers_text(const struct model *m, const struct pool *pool)
+{
+	struct buffer text = BUFFER_INIT;
+	char ip[ADDRESS_TEXT], mac[MAC_TEXT];
+	size_t n = 0;
+	for (const struct foreign_entry *e = m->foreign; e; e = e->hh.next) {
+		if (model_pool_of(m, &e->record->address) != pool || ++n > STRANGERS_NAMED)
+			continue;
+		buffer_printf(&text, "%s%s by %s (seen on %.15s of node %.60s)", n > 1 ? ", " : "", address_format(&e->record->address, ip),
+			      mac_format(&e->record->mac, mac), e->record->link, e->record->node);
+	}
+	if (n > STRANGERS_NAMED)
+		buffer_printf(&text, " and %zu more", n - STRANGERS_NAMED);
+	char *all = n ? mem_printf("IPAddressPool %s: used by hosts on the network that are none of ours: %s; give those hosts other addresses, or take these out of the pool",
+				   pool->meta.name, buffer_string(&text)) : NULL;
+	buffer_free(&text);
+	return all;
+}
+
+static void report_strangers(struct controller_role *role)
+{
+	const struct model *m = model_of(role);
+	for (size_t i = 0; i < m->pools.n; i++) {
+		const struct pool *pool = m->pools.entries[i].pool;
+		char *text = pool ? strangers_text(m, pool) : NULL;
+		const char *about = pool && *pool->meta.uid ? pool->meta.uid : pool ? pool->meta.name : "";
+		if (!text && pool) {
+			forget(role, about, "addressConflict");
+		} else if (text && is_news(role, about, "addressConflict", text)) {
+			log_warn("addressConflict", KV("pool", pool->meta.name), "%s", text);
+			if (*pool->meta.uid)
+				emit(role, &pool->meta, "IPAddressPool", true, "addressConflict", text);
+		}
+		free(text);
+	}
+}
+
 /* ---- the step ---- */
 
 void controller_role_step(void *data)
@@ -299,6 +339,7 @@ void controller_role_step(void *data)
 		forget_mended(role);
 		report_problems(role);
 	}
+	report_strangers(role);
 	allocator_plan(role->allocator, clock_now(), &wake);
 	while ((a = allocator_next_news(role->allocator)))
 		tell(role, a);

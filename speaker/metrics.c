@@ -27,6 +27,7 @@ static const struct {
 	{METRIC_ANNOUNCED, "gauge", "Services that this node announces, and the address"},
 	{METRIC_REQUESTS, "counter", "Number of ARP requests received for an address that this node answers for"},
 	{METRIC_RESPONSES, "counter", "Number of ARP replies sent"},
+	{METRIC_CONFLICTS, "counter", "Number of times another host was found to use an address that this node claims or announces"},
 	{METRIC_GRATUITOUS, "counter", "Number of gratuitous ARP frames sent"},
 	{METRIC_BUILD_INFO, "gauge", "Always 1; the label is the version"},
 	{METRIC_MEMORY, "gauge", "Resident memory size in bytes"},

@@ -39,7 +39,9 @@
 #define METRIC_REQUESTS "metallb_layer2_requests_received"
 #define METRIC_RESPONSES "metallb_layer2_responses_sent"
 #define METRIC_GRATUITOUS "metallb_layer2_gratuitous_sent"
-/* Ours: */
+/* Ours. Label ip: */
+#define METRIC_CONFLICTS "l2lb_address_conflicts_total"
+/* Ours, no labels: */
 #define METRIC_BUILD_INFO "l2lb_build_info"
 #define METRIC_MEMORY "process_resident_memory_bytes"
 #define METRIC_CPU "process_cpu_seconds_total"

@@ -265,6 +265,8 @@ struct node *model_node(const struct model *m, const char *name)
 /* kubelets touch their Node every few minutes; only what decides something counts as a change. */
 static bool node_differs(const struct node *a, const struct node *b)
 {
+	if (a->n_internal != b->n_internal || (a->n_internal && memcmp(a->internal, b->internal, a->n_internal * sizeof(*a->internal)) != 0))
+		return true;
 	return a->ready != b->ready || a->network_unavailable != b->network_unavailable || a->meta.deleting != b->meta.deleting ||
 	       strcmp(a->meta.uid, b->meta.uid) != 0 || !labels_equal(&a->meta.labels, &b->meta.labels);
 }
@@ -476,6 +478,69 @@ void model_put_node_record(struct model *m, struct node_record *r, bool confirme
 	m->revision++;
 }
 
+/* ---- strangers ---- */
+
+static struct foreign_entry *foreign_entry(const struct model *m, const struct address *a)
+{
+	struct foreign_entry *e;
+	HASH_FIND(hh, m->foreign, a, sizeof(*a), e);
+	return e;
+}
+
+void model_put_foreign(struct model *m, struct foreign_record *r)
+{
+	struct foreign_entry *e = foreign_entry(m, &r->address);
+	m->revision++;
+	note_address(m, &r->address);
+	if (e) {
+		HASH_DEL(m->foreign, e);
+		foreign_record_free(e->record);
+	} else {
+		e = mem_zalloc(sizeof(*e));
+	}
+	e->record = r;
+	HASH_ADD_KEYPTR(hh, m->foreign, &r->address, sizeof(r->address), e);
+}
+
+void model_drop_foreign(struct model *m, const struct address *a)
+{
+	struct foreign_entry *e = foreign_entry(m, a);
+	if (!e)
+		return;
+	m->revision++;
+	note_address(m, a);
+	HASH_DEL(m->foreign, e);
+	foreign_record_free(e->record);
+	free(e);
+}
+
+void model_put_aside(struct model *m, const struct address *a)
+{
+	struct foreign_entry *e = foreign_entry(m, a);
+	if (!e || e->put_aside)
+		return;
+	e->put_aside = true;
+	note_address(m, a);
+}
+
+const struct foreign_record *model_foreign(const struct model *m, const struct address *a)
+{
+	const struct foreign_entry *e = foreign_entry(m, a);
+	return e ? e->record : NULL;
+}
+
+bool model_is_put_aside(const struct model *m, const struct address *a)
+{
+	const struct foreign_entry *e = foreign_entry(m, a);
+	return e && e->put_aside;
+}
+
+bool model_is_refused(const struct model *m, const struct record *r)
+{
+	const struct foreign_record *f = model_foreign(m, &r->address);
+	return f && *f->refused && strcmp(f->refused, r->meta.uid) == 0;
+}
+
 void model_drop_unconfirmed(struct model *m)
 {
 	struct record_entry *r, *next_r;
@@ -598,6 +663,7 @@ void model_free(struct model *m)
 	struct namespace_entry *ns, *ns_next;
 	struct record_entry *r, *r_next;
 	struct node_record_entry *nr, *nr_next;
+	struct foreign_entry *f, *f_next;
 	HASH_ITER(hh, m->services, s, s_next)
 		model_drop_service(m, s->service->meta.key);
 	HASH_ITER(hh, m->slices, e, e_next)
@@ -610,6 +676,8 @@ void model_free(struct model *m)
 		model_drop_record(m, &r->record->address);
 	HASH_ITER(hh, m->node_records, nr, nr_next)
 		model_drop_node_record(m, nr->record->meta.name);
+	HASH_ITER(hh, m->foreign, f, f_next)
+		model_drop_foreign(m, &f->record->address);
 	pool_table_free(&m->pools);
 	while (m->n_advertisements)
 		model_drop_advertisement(m, m->advertisements[0]->meta.name);

@@ -7,6 +7,7 @@
 #include "config/advertisement.h"
 #include "config/base/map.h"
 #include "k8sclient/objects.h"
+#include "speaker/foreign_record.h"
 #include "speaker/pool_table.h"
 #include "speaker/records.h"
 
@@ -47,6 +48,12 @@ struct node_record_entry {
 	struct node_record *record;
 	bool confirmed;
 	UT_hash_handle hh;      /* by Lease name */
+};
+
+struct foreign_entry {      /* a stranger on an address */
+	struct foreign_record *record;
+	bool put_aside;         /* the allocator may not hand it out: set by model_put_aside */
+	UT_hash_handle hh;      /* by address */
 };
 
 struct ingress_entry {      /* in whose status an address stands */
@@ -95,6 +102,7 @@ struct model {
 	char *records_version;  /* newest of a record that a watch has shown */
 	struct node_record_entry *node_records;
 	const struct node_record *own;   /* this node's links as they are, newer than its record; the speaker's. NULL: go by the record */
+	struct foreign_entry *foreign;
 	struct pool_table pools;
 	struct advertisement **advertisements;   /* in use: as they are, or as they last were good */
 	size_t n_advertisements;
@@ -124,6 +132,15 @@ void model_drop_record(struct model *m, const struct address *a);
 void model_drop_record_object(struct model *m, const struct address *a, const char *uid);   /* not one made since */
 void model_put_node_record(struct model *m, struct node_record *r, bool confirmed);
 void model_drop_node_record(struct model *m, const char *lease_name);
+
+void model_put_foreign(struct model *m, struct foreign_record *r);   /* only from the watch */
+void model_drop_foreign(struct model *m, const struct address *a);
+void model_put_aside(struct model *m, const struct address *a);
+const struct foreign_record *model_foreign(const struct model *m, const struct address *a);
+bool model_is_put_aside(const struct model *m, const struct address *a);
+
+/* The record's holder gives the address up to a stranger. */
+bool model_is_refused(const struct model *m, const struct record *r);
 
 /* After a whole list of Leases: what only our own writes had shown, and the list did not, is gone. */
 void model_drop_unconfirmed(struct model *m);

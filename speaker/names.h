@@ -17,11 +17,14 @@
 
 /* on our Leases (design.md section 5) */
 #define LABEL_CLASS "l2lb.io/class"       /* "default", or a hash of --lb-class */
-#define LABEL_RECORD "l2lb.io/record"     /* "address", "node", "leader" */
+#define LABEL_RECORD "l2lb.io/record"     /* "address", "node", "foreign", "leader" */
 #define RECORD_SERVICES "l2lb.io/services"          /* "ns/name,ns/name" */
 #define RECORD_SERVICE_UIDS "l2lb.io/service-uids"  /* in the same order */
 #define RECORD_PREVIOUS "l2lb.io/previous"          /* the last three holders, newest first */
 #define RECORD_LINK "l2lb.io/link"                  /* the holder's link */
+#define RECORD_FOUND "l2lb.io/found"                /* "status": it stood in a status before there was a record */
+#define RECORD_MAC "l2lb.io/mac"                    /* of a stranger (foreign-<address>) */
+#define RECORD_REFUSED "l2lb.io/refused"            /* uid of the address record that gives way to the stranger */
 #define RECORD_LINKS "l2lb.io/links"                /* of a node, JSON */
 
 #define DEFAULT_NAMESPACE "metallb-system"

@@ -17,6 +17,7 @@
 #define WAR_RANK 3u                     /* from this defence on the worse static rank yields, */
 #define WAR_END 6u                      /* and at this one everybody: the other one has the record */
 #define AUDIT (2 * CLOCK_S)             /* R9: the record says us, and we do not hold it */
+#define REFUSAL (5 * CLOCK_S)           /* by then our note of the stranger has gone round */
 #define BELIEF (150 * CLOCK_S)          /* an owner announces more often (a minute by default), and records what it took */
 
 void ownership_init(struct ownership *o, const struct address *a, int64_t now)
@@ -51,6 +52,8 @@ static void enter(struct ownership *o, enum ownership_state state, int64_t now)
 		return;
 	if (state == OWNERSHIP_OWNED)
 		mem_replace(&o->believed, NULL);
+	if (o->state == OWNERSHIP_OWNED && state != OWNERSHIP_REFUSED)
+		o->fresh = false;
 	o->state = state;
 	o->since = now;
 	o->plan_at = CLOCK_NEVER;
@@ -158,6 +161,10 @@ static enum ownership_action pass_on(struct ownership *o, const struct ownership
 
 static enum ownership_action idle(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
+	if (v->refused) {   /* nobody may announce it before the stranger has gone */
+		o->plan_at = CLOCK_NEVER;
+		return OWNERSHIP_NOTHING;
+	}
 	if (audit_due(o, v, now, wakep)) {
 		mem_replace(&o->believed, NULL);
 		o->must_look = true;
@@ -197,6 +204,7 @@ static enum ownership_action idle(struct ownership *o, const struct ownership_vi
 	if (!can_write(o, now, wakep))
 		return OWNERSHIP_NOTHING;
 	enter(o, OWNERSHIP_CLAIMING, now);
+	o->fresh = v->fate == HOLDER_NONE && v->record->epoch == 0;
 	return write_holder(o, v->me);
 }
 
@@ -312,6 +320,20 @@ static enum ownership_action leaving(struct ownership *o, const struct ownership
 	return OWNERSHIP_NOTHING;
 }
 
+/* ---- REFUSED ---- */
+
+static enum ownership_action refused(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+{
+	if (now < o->since + REFUSAL) {
+		*wakep = clock_min(*wakep, o->since + REFUSAL);
+	} else if (!v->refused) {
+		enter(o, OWNERSHIP_IDLE, now);
+		o->fresh = true;
+		*wakep = now + CLOCK_MS;   /* the record may name us still */
+	}
+	return OWNERSHIP_NOTHING;
+}
+
 /* ---- CHECK ---- */
 
 static enum ownership_action check(struct ownership *o, int64_t now, int64_t *wakep)
@@ -355,6 +377,9 @@ enum ownership_action ownership_step(struct ownership *o, const struct ownership
 			break;
 		case OWNERSHIP_LEAVING:
 			action = leaving(o, v, now, wakep);
+			break;
+		case OWNERSHIP_REFUSED:
+			action = refused(o, v, now, wakep);
 			break;
 		case OWNERSHIP_CHECK:
 			action = check(o, now, wakep);
@@ -406,6 +431,15 @@ void ownership_woke(struct ownership *o, int64_t now)
 		return;
 	enter(o, OWNERSHIP_IDLE, now);
 	o->must_look = true;
+}
+
+void ownership_refused(struct ownership *o, int64_t now)
+{
+	if (!ownership_answers(o))
+		return;
+	enter(o, OWNERSHIP_REFUSED, now);
+	mem_replace(&o->from, NULL);
+	mem_replace(&o->rival, NULL);
 }
 
 void ownership_link_back(struct ownership *o, int64_t now)

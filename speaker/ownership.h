@@ -11,6 +11,7 @@ enum ownership_state {
 	OWNERSHIP_CLAIMING,   /* the record is being written; silent until it is ours */
 	OWNERSHIP_OWNED,      /* answering */
 	OWNERSHIP_LEAVING,    /* answering until the successor has been heard */
+	OWNERSHIP_REFUSED,    /* a stranger has it: silent until the controller has moved it, or the stranger is gone */
 	OWNERSHIP_CHECK,      /* its link was away for long: silent until asking has shown that nobody else answers (R7) */
 };
 
@@ -36,6 +37,7 @@ struct ownership_view {
 	enum holder_fate fate;
 	bool eligible;                       /* we may answer */
 	bool leaving;                        /* we are asked to hand over (SIGTERM) */
+	bool refused;                        /* the record's holder gives it up to a stranger */
 	bool served;                         /* some Service could be reached through the address at all */
 	const char *const *candidates;       /* eligible nodes that are not down, best first */
 	size_t n_candidates;
@@ -48,6 +50,7 @@ struct ownership_view {
 struct ownership {
 	struct address address;
 	enum ownership_state state;
+	bool fresh;            /* ours, and never announced before as far as we know: to be probed first */
 	char *from;            /* whom it was taken from by silence and not yet recorded; else NULL */
 	char *from_record;     /* whom the record named then: in a chain of deaths somebody before `from` */
 	int64_t plan_at;       /* IDLE: when it is our turn; CLOCK_NEVER: no plan */
@@ -87,6 +90,9 @@ void ownership_claimed(struct ownership *o, const char *peer, const struct recor
 
 /* Our process slept for long: silent until the record has been read. */
 void ownership_woke(struct ownership *o, int64_t now);
+
+/* A stranger has it, and we do not (or no longer) announce it. */
+void ownership_refused(struct ownership *o, int64_t now);
 
 /* The link is back after a time in which others may have taken the address over. */
 void ownership_link_back(struct ownership *o, int64_t now);

@@ -95,6 +95,7 @@ bool record_decode(const struct lease *lease, struct record **recordp)
 	object_meta_copy(&r->meta, &lease->meta);
 	r->holder = mem_strdup(lease->holder);
 	r->epoch = lease->transitions;
+	r->found = *annotation(&lease->meta, RECORD_FOUND);
 	r->n_services = count_items(services);
 	r->services = mem_zalloc(r->n_services * sizeof(char *));
 	r->service_uids = mem_zalloc(r->n_services * sizeof(char *));
@@ -137,7 +138,7 @@ bool record_held_before(const struct record *r, const char *node)
 	return false;
 }
 
-static json_t *lease_body(const char *name, const char *name_space, const char *lb_class, const char *kind)
+json_t *record_lease_body(const char *name, const char *name_space, const char *lb_class, const char *kind)
 {
 	char *class = record_class(lb_class);
 	json_t *body = json_pack("{s:s, s:s, s:{s:s, s:s, s:{s:s, s:s}, s:{}}, s:{}}", "apiVersion", "coordination.k8s.io/v1", "kind", "Lease",
@@ -151,25 +152,26 @@ static void set_annotation(json_t *body, const char *key, const char *value)
 	json_object_set_new(json_object_get(json_object_get(body, "metadata"), "annotations"), key, json_string(value));
 }
 
-json_t *record_create_body(const struct address *a, const char *name_space, const char *lb_class, const char *service_key, const char *uid)
+json_t *record_create_body(const struct address *a, const char *name_space, const char *lb_class, const char *service_key, const char *uid, bool found)
 {
 	char *name = record_name(a);
-	json_t *body = lease_body(name, name_space, lb_class, "address");
+	json_t *body = record_lease_body(name, name_space, lb_class, "address");
 	set_annotation(body, RECORD_SERVICES, service_key);
 	set_annotation(body, RECORD_SERVICE_UIDS, uid);
+	if (found)
+		set_annotation(body, RECORD_FOUND, "status");
 	free(name);
 	return body;
 }
 
-/* What every guarded patch carries: only this object, only this version. */
-static json_t *guarded_patch(const struct object_meta *meta)
+json_t *record_guarded_patch(const struct object_meta *meta)
 {
 	return json_pack("{s:{s:s, s:s, s:{}}}", "metadata", "uid", meta->uid, "resourceVersion", meta->resource_version, "annotations");
 }
 
 json_t *record_holder_patch(const struct record *r, const char *holder, const char *link, const char *now)
 {
-	json_t *patch = guarded_patch(&r->meta);
+	json_t *patch = record_guarded_patch(&r->meta);
 	json_object_set_new(patch, "spec", json_pack("{s:s, s:s, s:I}", "holderIdentity", holder, "acquireTime", now, "leaseTransitions",
 						     (json_int_t)(r->epoch + 1)));
 	if (*r->holder && strcmp(r->holder, holder) != 0) {
@@ -199,7 +201,7 @@ static char *join(const char *const *items, size_t n)
 
 json_t *record_services_patch(const struct record *r, const char *const *keys, const char *const *uids, size_t n)
 {
-	json_t *patch = guarded_patch(&r->meta);
+	json_t *patch = record_guarded_patch(&r->meta);
 	char *services = join(keys, n), *ids = join(uids, n);
 	set_annotation(patch, RECORD_SERVICES, services);
 	set_annotation(patch, RECORD_SERVICE_UIDS, ids);
@@ -314,7 +316,7 @@ const struct node_link *node_record_link(const struct node_record *r, const char
 json_t *node_record_body(const char *node, const char *node_uid, const char *name_space, const char *lb_class, const struct node_link *links, size_t n)
 {
 	char *name = node_record_name(node), *text = links_text(links, n);
-	json_t *body = lease_body(name, name_space, lb_class, "node");
+	json_t *body = record_lease_body(name, name_space, lb_class, "node");
 	set_annotation(body, RECORD_LINKS, text);
 	json_object_set_new(json_object_get(body, "spec"), "holderIdentity", json_string(node));
 	json_object_set_new(json_object_get(body, "metadata"), "ownerReferences",
@@ -327,7 +329,7 @@ json_t *node_record_body(const char *node, const char *node_uid, const char *nam
 json_t *node_record_patch(const struct node_record *r, const struct node_link *links, size_t n)
 {
 	char *text = links_text(links, n);
-	json_t *patch = guarded_patch(&r->meta);
+	json_t *patch = record_guarded_patch(&r->meta);
 	set_annotation(patch, RECORD_LINKS, text);
 	free(text);
 	return patch;

@@ -13,6 +13,7 @@ struct record {
 	struct address address;
 	struct object_meta meta;
 	char *holder;               /* a node's name; "" : nobody yet */
+	bool found;                 /* its address stood in a status before: somebody may have announced it */
 	int64_t epoch;              /* leaseTransitions: +1 with each change of holder */
 	char **services;            /* "namespace/name" */
 	char **service_uids;        /* same order and number; "" when unknown */
@@ -53,8 +54,12 @@ int node_record_decode(const struct lease *lease, struct node_record **recordp, 
 void node_record_free(struct node_record *r);
 const struct node_link *node_record_link(const struct node_record *r, const char *name);
 
-/* Bodies; the caller owns the returned value. now: clock_wall_text. */
-json_t *record_create_body(const struct address *a, const char *name_space, const char *lb_class, const char *service_key, const char *uid);
+/* Bodies; the caller owns the returned value. now: clock_wall_text. found: the Service's status shows the address already. */
+json_t *record_create_body(const struct address *a, const char *name_space, const char *lb_class, const char *service_key, const char *uid, bool found);
+
+/* What all our Leases have in common; kind: value of LABEL_RECORD. And every patch: only this object, only this version. */
+json_t *record_lease_body(const char *name, const char *name_space, const char *lb_class, const char *kind);
+json_t *record_guarded_patch(const struct object_meta *meta);
 
 /* Merge-patch under uid and resourceVersion: the holder is now `holder` on `link`. */
 json_t *record_holder_patch(const struct record *r, const char *holder, const char *link, const char *now);

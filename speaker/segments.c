@@ -59,6 +59,11 @@ void segments_start(struct segments *s)
 	links_start(s->links);
 }
 
+const struct link_table *segments_links(const struct segments *s)
+{
+	return links_table(s->links);
+}
+
 void segments_close(struct segments *s)
 {
 	if (!s)

@@ -11,6 +11,7 @@ struct segments;
 /* config: handed to each segment. on_links: the set of links or something about one changed. */
 int segments_init(struct segments **sp, uv_loop_t *loop, const struct segment_config *config, void (*on_links)(void *data), void *data);
 void segments_start(struct segments *s);
+const struct link_table *segments_links(const struct segments *s);   /* all links of this machine */
 void segments_close(struct segments *s);   /* NULL is fine */
 
 /* Opens, updates and closes segments as links, pools and advertisements ask for it, and tells each who its peers are.

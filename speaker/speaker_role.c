@@ -9,6 +9,7 @@
 #include "config/base/log.h"
 #include "k8sclient/event.h"
 #include "speaker/election.h"
+#include "speaker/neighbourhood.h"
 #include "speaker/ownership.h"
 #include "speaker/segments.h"
 
@@ -20,7 +21,6 @@
 #define TRUST_AFTER (60 * CLOCK_S)       /* NotReady may be left over from an API outage (the issue's own rule) */
 #define SLEPT CLOCK_S
 #define START_GRACE (10 * CLOCK_S)       /* after our start others of the same DaemonSet may be on their way */
-#define STRANGER_SPACING (10 * CLOCK_S)  /* RFC 5227 section 2.4 (c): DEFEND_INTERVAL */
 #define LINKS_MAX 16
 
 struct owned_address {
@@ -31,7 +31,6 @@ struct owned_address {
 	unsigned revision;
 	struct api_call *call;
 	bool announced;                 /* said so in log and Event */
-	int64_t stranger_at;
 	UT_hash_handle hh;
 };
 
@@ -42,6 +41,8 @@ struct speaker_role {
 	const char *node;
 	struct events *events;
 	struct segments *segments;
+	struct neighbourhood *neighbourhood;
+	struct census_times census;
 	struct tally *tally;
 	struct owned_address *addresses;
 	struct deadline timer;
@@ -69,6 +70,11 @@ static void look_again(struct speaker_role *role)
 {
 	role->news = true;
 	turn_again(role->turn);
+}
+
+static void look_again_later(void *data)
+{
+	look_again(data);
 }
 
 static void apply_answering(struct speaker_role *role, struct owned_address *o, const struct record *r);
@@ -127,32 +133,32 @@ static void on_return(void *data, struct segment *s)
 	look_again(role);
 }
 
-static void stranger_claims(struct speaker_role *role, struct owned_address *o, struct segment *s, const struct mac *mac)
-{
-	char text[ADDRESS_TEXT], who[MAC_TEXT];
-	int64_t now = clock_now();
-	if (!ownership_answers(&o->core) || !segment_owns(s, address_to_v4(&o->core.address)) || now - o->stranger_at < STRANGER_SPACING)
-		return;   /* on a link where we do not answer for it, it is no business of ours */
-	o->stranger_at = now;
-	log_warn("addressConflict", KV("ip", address_format(&o->core.address, text), "mac", mac_format(mac, who), "interface", segment_link(s)->name),
-		 "%s: %s uses this address too; it is kept and defended; find that host and give it another address", text, who);
-	segment_announce(s, address_to_v4(&o->core.address));
-	(void)role;
-}
-
-static void on_claim(void *data, struct segment *s, uint32_t address, const struct mac *sha, const struct mac *eth_src)
+static void on_claim(void *data, struct segment *s, uint32_t address, const struct mac *sha, const struct mac *eth_src, bool answer)
 {
 	struct speaker_role *role = data;
 	struct address a = address_from_v4(address);
 	struct owned_address *o = address_find(role, &a);
 	const char *peer = segment_peer_of_mac(s, sha);
-	if (!o || !mac_equal(sha, eth_src))
+	if (!mac_equal(sha, eth_src) || !neighbourhood_on_claim(role->neighbourhood, s, address, sha, peer, answer) || !o || !peer)
 		return;
-	if (!peer) {
-		stranger_claims(role, o, s, sha);
-		return;
-	}
 	ownership_claimed(&o->core, peer, model_record(model_of(role), &a), clock_now());
+	look_again(role);
+}
+
+static enum conflict_who on_sender(void *data, struct segment *s, uint32_t address, const struct mac *mac)
+{
+	struct speaker_role *role = data;
+	return neighbourhood_on_sender(role->neighbourhood, s, address, mac);
+}
+
+static void on_conflict(void *data, struct segment *s, uint32_t address, const struct mac *mac, enum conflict_who who, bool refused)
+{
+	struct speaker_role *role = data;
+	struct address a = address_from_v4(address);
+	struct owned_address *o = address_find(role, &a);
+	neighbourhood_on_conflict(role->neighbourhood, s, address, mac, who, refused);
+	if (o && refused)
+		ownership_refused(&o->core, clock_now());
 	look_again(role);
 }
 
@@ -273,7 +279,6 @@ static struct owned_address *address_get(struct speaker_role *role, const struct
 		return o;
 	o = mem_zalloc(sizeof(*o));
 	o->role = role;
-	o->stranger_at = INT64_MIN / 2;
 	o->revision = model_of(role)->revision - 1;
 	ownership_init(&o->core, a, clock_now());
 	HASH_ADD(hh, role->addresses, core.address, sizeof(o->core.address), o);
@@ -349,6 +354,7 @@ static struct ownership_view view_of(const struct speaker_role *role, const stru
 	if (r) {
 		v.fate = fate_of(role, s, ownership_holder(&o->core, r), now);
 		v.served = election_user(m, r) && any_endpoint(m, r);
+		v.refused = model_is_refused(m, r);
 		/* Who comes from MetalLB keeps the owner of each address, in whatever order our speakers start. */
 		bool shown = model_ingress_user(m, &r->address, NULL);
 		if (v.fate == HOLDER_NONE && shown && now < role->synced_at + START_GRACE && election_awaits(m, r, role->node))
@@ -372,7 +378,7 @@ static void apply_answering(struct speaker_role *role, struct owned_address *o, 
 		for (size_t j = 0; j < n; j++)
 			here |= strcmp(links[j]->name, segment_link(s)->name) == 0;
 		if (here)
-			segment_own(s, ip);
+			segment_own(s, ip, !o->core.fresh ? CONFLICT_CLAIM_KNOWN : r->found ? CONFLICT_CLAIM_ASK : CONFLICT_CLAIM_PROBE);
 		else
 			segment_release(s, ip);
 	}
@@ -580,11 +586,12 @@ void speaker_role_step(void *data)
 	struct speaker_role *role = data;
 	struct model *m = model_of(role);
 	int64_t now = clock_now();
+	bool links_changed = false;
 	notice_sleep(role, now);
 	if (m->revision != role->seen_revision || role->links_changed) {
 		/* Links of no interest to us come and go with every container. */
-		bool changed = segments_follow(role->segments, m, role->node);
-		role->news |= changed || m->revision != role->seen_revision;
+		links_changed = segments_follow(role->segments, m, role->node);
+		role->news |= links_changed || m->revision != role->seen_revision;
 		role->links_changed = false;
 		role->seen_revision = m->revision;
 	}
@@ -595,6 +602,7 @@ void speaker_role_step(void *data)
 		role->synced_at = now;
 	see_own_links(role, now);
 	publish_node(role);
+	neighbourhood_follow(role->neighbourhood, links_changed, now);
 	int64_t wake = clock_min(evaluate_all(role, now), role->links_until);
 	/* Alive means: I answer for everything that is mine (finding 17). */
 	if (!role->ready) {
@@ -636,6 +644,8 @@ static void collect_tally(void *data, const struct tally_entry *entry)
 	metrics_set(metrics, METRIC_REQUESTS, KV("ip", ip), (double)entry->requests);
 	metrics_set(metrics, METRIC_RESPONSES, KV("ip", ip), (double)entry->answers);
 	metrics_set(metrics, METRIC_GRATUITOUS, KV("ip", ip), (double)entry->gratuitous);
+	if (entry->conflicts)
+		metrics_set(metrics, METRIC_CONFLICTS, KV("ip", ip), (double)entry->conflicts);
 }
 
 void speaker_role_collect(void *data, struct metrics *metrics)
@@ -657,7 +667,8 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 	struct speaker_role *role = mem_zalloc(sizeof(*role));
 	struct segment_config config = {.node = options->node_name, .liveness_interval = options->liveness_interval,
 					.gratuitous_interval = options->gratuitous_interval, .on_state = on_state,
-					.on_heard_again = on_heard_again, .on_claim = on_claim, .on_return = on_return, .data = role};
+					.on_heard_again = on_heard_again, .on_claim = on_claim, .on_return = on_return,
+					.on_sender = on_sender, .on_conflict = on_conflict, .give_up = options->give_up, .data = role};
 	role->turn = turn;
 	role->cluster = cluster;
 	role->options = options;
@@ -665,6 +676,9 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 	role->seen_revision = cluster_model(cluster)->revision - 1;
 	role->tick_due = CLOCK_NEVER;
 	role->tally = config.tally = tally_new();
+	role->census = CENSUS_TIMES;
+	role->census.silence = options->foreign_silence;
+	config.census = &role->census;
 	int rc = segments_init(&role->segments, loop, &config, on_links, role);
 	if (rc < 0) {
 		tally_free(role->tally);
@@ -673,6 +687,9 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 	}
 	events_init(&role->events, cluster_api(cluster), "metallb-speaker", options->node_name);
 	deadline_init(&role->timer, loop, on_due, role);
+	struct neighbourhood_config around = {.cluster = cluster, .segments = role->segments, .events = role->events, .node = role->node,
+					      .on_news = look_again_later, .data = role};
+	neighbourhood_init(&role->neighbourhood, loop, &around);
 	*rolep = role;
 	return 0;
 }
@@ -714,6 +731,7 @@ void speaker_role_close(struct speaker_role *role)
 		address_free(o);
 	api_cancel(role->node_call);
 	model_of(role)->own = NULL;
+	neighbourhood_close(role->neighbourhood);
 	segments_close(role->segments);
 	events_close(role->events);
 	deadline_close(&role->timer, on_timer_closed);

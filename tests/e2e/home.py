@@ -242,6 +242,8 @@ class Home:
             if made["metadata"]["name"] != "kubernetes":
                 self.kube.delete(path("EndpointSlice", made["metadata"]["namespace"], made["metadata"]["name"]))
         self._clean_config()
+        for lease in self.strangers():
+            self.kube.delete(path("Lease", NAMESPACE, f"foreign-{lease}"))
         self.ready()
         wait(lambda: not self.records(), 15, "the records to go")
         self.check_logs()
@@ -342,6 +344,11 @@ class Home:
     def record(self, ip):
         return self.kube.exists(path("Lease", NAMESPACE, f"ip-{ip}"))
 
+    def strangers(self):
+        """{address: MAC} of the hosts that were found on addresses of the pool."""
+        return {lease["metadata"]["name"].removeprefix("foreign-"): lease["metadata"]["annotations"]["l2lb.io/mac"]
+                for lease in self.kube.list(path("Lease", NAMESPACE)) if lease["metadata"]["name"].startswith("foreign-")}
+
     def records(self):
         return [lease for lease in self.kube.list(path("Lease", NAMESPACE)) if lease["metadata"]["name"].startswith("ip-")]
 
@@ -365,6 +372,10 @@ class Home:
         """Just this node answers each request, from within `timeout` seconds on."""
         wait(lambda: self.macs(ip, 1) == {self.lab.mac(node)}, timeout, f"{node} ({self.lab.mac(node)}) to answer for {ip}")
         assert self.macs(ip) == {self.lab.mac(node)}
+
+    def silent_from_nodes(self, ip):
+        """None of our nodes answers, whoever else does."""
+        assert not self.macs(ip) & {self.lab.mac(node) for node in self.nodes}
 
     def silent(self, ip, timeout=3):
         wait(lambda: self.macs(ip, 1) == {"nobody"}, timeout, f"silence for {ip}")

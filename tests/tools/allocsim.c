@@ -272,7 +272,7 @@ static bool patch(struct sim *s, const char *kind, const char *name_space, const
 
 static void create_record(struct sim *s, const struct allocation *a)
 {
-	json_t *body = record_create_body(&a->address, NAMESPACE, s->lb_class, a->service, a->uid);
+	json_t *body = record_create_body(&a->address, NAMESPACE, s->lb_class, a->service, a->uid, false);
 	char *key = object_key(body);
 	if (json_object_get(of_kind(s, "Lease"), key))
 		broken(s, "a record is created that is there", key);

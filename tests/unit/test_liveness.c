@@ -571,7 +571,7 @@ static void consumed_frames(void **state)
 	} cases[] = {
 		{"a peer's question", &by_peer, true, true},         {"a stranger's question", &by_stranger, false, false},
 		{"an alarm", &alarm, true, true},                    {"a question for something else", &other, false, false},
-		{"a host's answer", &from_host, true, false},        {"a host's announcement", &broadcast, false, false},
+		{"a host's answer", &from_host, false, false},        {"a host's announcement", &broadcast, false, false},
 		{"a kernel's question to all", &by_kernel, false, false}, {"an echo", &echo, false, false},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

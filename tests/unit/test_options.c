@@ -52,6 +52,8 @@ static void defaults(void **state)
 	assert_false(o.ignore_exclude_label);
 	assert_int_equal(o.liveness_interval, 100000);
 	assert_int_equal(o.gratuitous_interval, 60000000);
+	assert_int_equal(o.foreign_silence, 60000000);
+	assert_false(o.give_up);
 	assert_int_equal(o.api_stall, 150000000);
 	assert_int_equal(o.api_retry_max, 10000000);
 	assert_int_equal(o.port, 9120);
@@ -83,8 +85,10 @@ static void all_flags(void **state)
 	assert_int_equal(o.log_level, LOG_LEVEL_DEBUG);
 	assert_int_equal(o.liveness_interval, 250000);
 	options_free(&o);
-	parse_ok(&o, "--role=controller --gratuitous-arp-interval 0 --ignore-exclude-lb --api-stall-timeout 30s --api-retry-max=2m", NULL);
+	parse_ok(&o, "--role=controller --gratuitous-arp-interval 0 --on-conflict move --foreign-silence 5s --ignore-exclude-lb --api-stall-timeout 30s --api-retry-max=2m", NULL);
 	assert_int_equal(o.gratuitous_interval, 0);
+	assert_int_equal(o.foreign_silence, 5000000);
+	assert_true(o.give_up);
 	assert_true(o.ignore_exclude_label);
 	assert_int_equal(o.api_stall, 30000000);
 	assert_int_equal(o.api_retry_max, 120000000);
@@ -133,7 +137,7 @@ static void help(void **state)
 	struct buffer text = BUFFER_INIT;
 	options_usage(&text);
 	static const char *const FLAGS[] = {"--role", "--kubeconfig", "--context", "--api-server", "--namespace", "--node-name", "--pod-name", "--pod-uid",
-					    "--pool", "--lb-class", "--log-level", "--liveness-interval", "--gratuitous-arp-interval",
+					    "--pool", "--lb-class", "--log-level", "--liveness-interval", "--gratuitous-arp-interval", "--on-conflict", "--foreign-silence",
 					    "--ignore-exclude-lb", "--api-stall-timeout", "--api-retry-max", "METALLB_NODE_NAME", "Exit status"};
 	for (size_t i = 0; i < COUNT(FLAGS); i++)
 		unit_contains(buffer_string(&text), FLAGS[i]);
@@ -171,6 +175,8 @@ static void refuses(void **state)
 		{"--role controller --liveness-interval 9ms", "--liveness-interval: \"9ms\" is out of bounds (10ms to 10s)"},
 		{"--role controller --liveness-interval 11", "--liveness-interval: \"11\" is out of bounds"},
 		{"--role controller --gratuitous-arp-interval 10ms", "--gratuitous-arp-interval: \"10ms\" is out of bounds"},
+		{"--role controller --on-conflict yield", "--on-conflict: \"yield\" is not a way to meet a conflict (defend, move)"},
+		{"--role controller --foreign-silence 10ms", "--foreign-silence: \"10ms\" is out of bounds (1s to 24h)"},
 		{"--role controller --gratuitous-arp-interval soon", "--gratuitous-arp-interval: \"soon\" is not a time"},
 		{"--role controller --api-stall-timeout 0", "--api-stall-timeout: \"0\" is out of bounds"},
 		{"--role controller --api-retry-max 2h", "--api-retry-max: \"2h\" is out of bounds"},

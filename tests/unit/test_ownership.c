@@ -16,7 +16,7 @@ struct row {
 	const char *holder;              /* now; NULL: as above, "-": no record */
 	enum holder_fate fate;           /* of the holder when it is another; HOLDER_ME follows from the name */
 	const char *candidates;          /* "a b"; NULL: "a b" */
-	bool not_served, leaving, no_api, alone;
+	bool not_served, leaving, no_api, alone, refused;
 	const char *rival, *previous;
 	enum ownership_state to;
 	enum ownership_action action;
@@ -56,6 +56,14 @@ static const struct row ROWS[] = {
 	{"leaving, it may stay after all", LEAVING, .to = OWNED},
 	{"leaving, nobody can be served", LEAVING, .candidates = "b", .not_served = true, .to = IDLE},
 	{"leaving, a third has it", LEAVING, "c", HOLDER_PRESENT, "b c", .leaving = true, .to = IDLE},
+	{"a stranger has it: nobody's stays nobody's", IDLE, "", HOLDER_NONE, "a c", .refused = true, .to = IDLE},
+	{"a stranger has it: mine stays silent", IDLE, "a", .refused = true, .to = IDLE},
+	{"a stranger has it: not taken from the dead", IDLE, "b", HOLDER_DOWN, "a c", .refused = true, .to = IDLE},
+	{"a stranger has it: not passed on", IDLE, "a", .candidates = "c b", .refused = true, .to = IDLE},
+	{"what is announced is kept", OWNED, .refused = true, .to = OWNED},
+	{"refused", OWNERSHIP_REFUSED, .refused = true, .to = OWNERSHIP_REFUSED},
+	{"refused, and the stranger has gone: looked at anew", OWNERSHIP_REFUSED, .to = IDLE},
+	{"refused, and the record is gone", OWNERSHIP_REFUSED, "-", .to = IDLE},
 	{"leaving, without the API: go on", LEAVING, .candidates = "b", .leaving = true, .no_api = true, .to = LEAVING},
 };
 
@@ -87,7 +95,7 @@ static void transitions(void **state)
 		struct ownership o = in_state(row->from);
 		struct record *r = *holder == '-' ? NULL : support_record_new((struct support_record){.address = "192.168.122.100", .holder = holder, .previous = row->previous, .epoch = 3});
 		int64_t wake;
-		struct ownership_view v = {.me = "a", .record = r, .fate = strcmp(holder, "a") == 0 ? HOLDER_ME : row->fate, .leaving = row->leaving, .served = !row->not_served,
+		struct ownership_view v = {.me = "a", .record = r, .fate = strcmp(holder, "a") == 0 ? HOLDER_ME : row->fate, .leaving = row->leaving, .served = !row->not_served, .refused = row->refused,
 					   .candidates = names, .connected = !row->alone, .api = !row->no_api, .interval = T};
 		v.n_candidates = split(text, names);
 		for (size_t j = 0; j < v.n_candidates; j++)
@@ -103,6 +111,48 @@ static void transitions(void **state)
 		ownership_free(&o);
 		record_free(r);
 		free(text);
+	}
+}
+
+/* Never announced before: `fresh`, so that it is probed; and once more when it comes back after a refusal. */
+static void new_addresses_are_fresh(void **state)
+{
+	static const struct { const char *holder; int epoch; enum holder_fate fate; bool fresh; } CASES[] = {
+		{"", 0, HOLDER_NONE, true}, {"", 2, HOLDER_NONE, false}, {"b", 1, HOLDER_GONE, false}, {"b", 1, HOLDER_DOWN, false}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(IDLE);
+		const char *names[] = {"a"};
+		int64_t wake;
+		struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = CASES[i].holder, .epoch = CASES[i].epoch});
+		struct ownership_view v = {.me = "a", .record = r, .fate = CASES[i].fate, .eligible = true, .served = true, .connected = true, .api = true, .interval = T,
+					   .candidates = names, .n_candidates = 1};
+		assert_int_equal(ownership_step(&o, &v, NOW, &wake), OWNERSHIP_WRITE);
+		ownership_written(&o, 200, NOW);
+		record_free(r);
+		v.record = r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "a", .epoch = CASES[i].epoch + 1});
+		v.fate = HOLDER_ME;
+		ownership_step(&o, &v, NOW, &wake);
+		assert_int_equal(o.state, OWNED);
+		assert_int_equal(o.fresh, CASES[i].fresh);
+		ownership_refused(&o, NOW);
+		assert_int_equal(o.state, OWNERSHIP_REFUSED);
+		assert_false(ownership_answers(&o));
+		ownership_step(&o, &v, NOW + CLOCK_S, &wake);   /* the note about the stranger may not be here yet */
+		assert_int_equal(o.state, OWNERSHIP_REFUSED);
+		assert_true(wake == NOW + 5 * CLOCK_S);
+		v.refused = true;
+		ownership_step(&o, &v, NOW + 6 * CLOCK_S, &wake);
+		assert_int_equal(o.state, OWNERSHIP_REFUSED);
+		v.refused = false;
+		ownership_step(&o, &v, NOW + 7 * CLOCK_S, &wake);
+		ownership_step(&o, &v, NOW + 7 * CLOCK_S, &wake);
+		assert_int_equal(o.state, OWNED);
+		assert_true(o.fresh);
+		ownership_refused(&o, NOW);
+		ownership_refused(&o, NOW);   /* nothing to refuse */
+		ownership_free(&o);
+		record_free(r);
 	}
 }
 
@@ -471,6 +521,6 @@ static void one_answers(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(transitions), cmocka_unit_test(handover), cmocka_unit_test(link_back), cmocka_unit_test(waits_for_better), cmocka_unit_test(beliefs), cmocka_unit_test(one_answers)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(transitions), cmocka_unit_test(new_addresses_are_fresh), cmocka_unit_test(handover), cmocka_unit_test(link_back), cmocka_unit_test(waits_for_better), cmocka_unit_test(beliefs), cmocka_unit_test(one_answers)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

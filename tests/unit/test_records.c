@@ -123,7 +123,7 @@ static void create_body(void **state)
 {
 	struct address a = support_address("192.168.122.100");
 	(void)state;
-	is_json(record_create_body(&a, "metallb-system", "", "shop/web", "u1"),
+	is_json(record_create_body(&a, "metallb-system", "", "shop/web", "u1", false),
 		"{'apiVersion': 'coordination.k8s.io/v1', 'kind': 'Lease', 'metadata': {'name': 'ip-192.168.122.100', 'namespace': 'metallb-system', "
 		"'labels': {'l2lb.io/class': 'default', 'l2lb.io/record': 'address'}, "
 		"'annotations': {'l2lb.io/services': 'shop/web', 'l2lb.io/service-uids': 'u1'}}, 'spec': {}}");

@@ -1,0 +1,41 @@
+/* Who else is on our links: keeps each link's census supplied with what is worth asking for, finds out who strangers are, and
+ * publishes those that use pool addresses. A shell around arp/census.h, acquaintances.h and foreign_writes.h.
+ *
+ * One node per link asks (the first live one in hash order); all listen. Strangers on addresses that nobody announces are
+ * published by the node that asks, others by who announces the address. */
+#ifndef SPEAKER_NEIGHBOURHOOD_H
+#define SPEAKER_NEIGHBOURHOOD_H
+
+#include "k8sclient/event.h"
+#include "speaker/cluster.h"
+#include "speaker/segments.h"
+
+struct neighbourhood;
+
+struct neighbourhood_config {
+	struct cluster *cluster;
+	struct segments *segments;
+	struct events *events;
+	const char *node;
+	/* Runs from the loop; neighbourhood_follow has something to do. */
+	void (*on_news)(void *data);
+	void *data;
+};
+
+void neighbourhood_init(struct neighbourhood **np, uv_loop_t *loop, const struct neighbourhood_config *config);
+void neighbourhood_close(struct neighbourhood *n);   /* NULL is fine */
+
+/* After changes of the model, the links or peers' verdicts. */
+void neighbourhood_follow(struct neighbourhood *n, bool links_changed, int64_t now);
+
+/* The segments' callback of the same name. */
+enum conflict_who neighbourhood_on_sender(struct neighbourhood *n, struct segment *s, uint32_t address, const struct mac *mac);
+
+/* Somebody says that he has the address (segment's on_claim): one of our nodes (peer), or NULL. False: the peer's kernel says so,
+ * not the peer (IPVS without strictARP): no claim. */
+bool neighbourhood_on_claim(struct neighbourhood *n, struct segment *s, uint32_t address, const struct mac *mac, const char *peer, bool answer);
+
+/* One of our addresses is used by this host too; refused: we give it up. */
+void neighbourhood_on_conflict(struct neighbourhood *n, struct segment *s, uint32_t address, const struct mac *mac, enum conflict_who who, bool refused);
+
+#endif
