@@ -94,13 +94,13 @@ static int install_filter(pcap_t *pcap, const char *name, const char *filter, st
 	if (pcap_compile(pcap, &program, filter, 1, PCAP_NETMASK_UNKNOWN) < 0)
 		return error_set(err, -EINVAL, "interface %s: filter: %s", name, pcap_geterr(pcap));
 	guard_packet_type(&guarded, &program);
-	/* A pending link-down error makes the first try fail, and is consumed by it. */
-	int rc = pcap_setfilter(pcap, &guarded);
-	if (rc < 0)
-		rc = pcap_setfilter(pcap, &guarded);
+	/* Not pcap_setfilter: that runs the program in user space, too, for the next frame, where it knows no packet type and
+	 * drops it; the frame is lost. The kernel replaces a filter in one step. */
+	struct sock_fprog fprog = {.len = (unsigned short)guarded.bf_len, .filter = (struct sock_filter *)guarded.bf_insns};
+	int rc = setsockopt(pcap_fileno(pcap), SOL_SOCKET, SO_ATTACH_FILTER, &fprog, sizeof(fprog)) < 0 ? -errno : 0;
 	free(guarded.bf_insns);
 	pcap_freecode(&program);
-	return rc < 0 ? error_set(err, -EIO, "interface %s: filter: %s", name, pcap_geterr(pcap)) : 0;
+	return rc < 0 ? error_set(err, -EIO, "interface %s: filter: %s", name, strerror(-rc)) : 0;
 }
 
 static int activate(pcap_t *pcap, const char *name, struct error *err)
@@ -141,6 +141,7 @@ int link_open(struct link **linkp, uv_loop_t *loop, const char *name, const char
 	}
 	l->name = mem_strdup(name);
 	l->pcap = pcap;
+	link_discard(l);   /* what came before the filter was there */
 	l->on_frames = on_frames;
 	l->data = data;
 	fd_start(&l->fd, FD_READ);

@@ -428,19 +428,55 @@ void options_free(struct options *o)
 	*o = (struct options){0};
 }
 
+static void flag_usage(struct buffer *out, const struct flag *f)
+{
+	char *left = mem_printf("--%s%s%s", f->name, f->argument ? " " : "", f->argument ? f->argument : "");
+	buffer_printf(out, "  %-36s %s", left, f->help);
+	if (f->env[0])
+		buffer_printf(out, " [%s%s%s]", f->env[0], f->env[1] ? ", " : "", f->env[1] ? f->env[1] : "");
+	buffer_text(out, "\n");
+	free(left);
+}
+
 void options_usage(struct buffer *out)
 {
 	buffer_text(out, "usage: l2lb run --role speaker|controller|all [FLAG...]\n\n");
-	for (size_t i = 0; i < N_FLAGS; i++) {
-		const struct flag *f = &FLAGS[i];
-		char *left = mem_printf("--%s%s%s", f->name, f->argument ? " " : "", f->argument ? f->argument : "");
-		buffer_printf(out, "  %-36s %s", left, f->help);
-		if (f->env[0])
-			buffer_printf(out, " [%s%s%s]", f->env[0], f->env[1] ? ", " : "", f->env[1] ? f->env[1] : "");
-		buffer_text(out, "\n");
-		free(left);
-	}
+	for (size_t i = 0; i < N_FLAGS; i++)
+		flag_usage(out, &FLAGS[i]);
 	buffer_text(out, "\nMetalLB's other flags and METALLB_* variables are accepted; those without meaning here are logged once.\n"
 			 "Exit status: 0 done, or ended by SIGTERM or SIGINT; 1 (--once) some Service could not get an address;\n"
 			 "2 usage or configuration; 3 API server not reachable or not allowed.\n");
+}
+
+/* ---- what other commands share with run ---- */
+
+static const char *const CLUSTER_FLAGS[] = {"kubeconfig", "context", "api-server", "namespace", "lb-class"};
+
+int options_cluster_flag(struct options *o, int argc, char *const *argv, int at, struct error *err)
+{
+	bool given[N_FLAGS];
+	const char *name = argv[at] + strspn(argv[at], "-");
+	if (name == argv[at] || !is_one_of(CLUSTER_FLAGS, COUNT(CLUSTER_FLAGS), name, strcspn(name, "=")))
+		return 0;
+	return take_flag(o, argc, argv, at, given, err);
+}
+
+int options_cluster_environment(struct options *o, options_env env, struct error *err)
+{
+	const char *name_space = env("METALLB_NAMESPACE");
+	if (!o->lb_class)
+		o->lb_class = mem_strdup("");
+	if (o->name_space || !name_space || !*name_space)
+		return 0;
+	int rc = parse_name_space(o, name_space, err);
+	if (rc < 0)
+		error_prefix(err, "METALLB_NAMESPACE");
+	return rc;
+}
+
+void options_cluster_usage(struct buffer *out)
+{
+	for (size_t i = 0; i < N_FLAGS; i++)
+		if (is_one_of(CLUSTER_FLAGS, COUNT(CLUSTER_FLAGS), FLAGS[i].name, strlen(FLAGS[i].name)))
+			flag_usage(out, &FLAGS[i]);
 }

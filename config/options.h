@@ -50,6 +50,12 @@ void options_free(struct options *o);
 /* The text of `l2lb run --help`. */
 void options_usage(struct buffer *out);
 
+/* For commands that read the cluster too (tool_options.h): kubeconfig, context, api_server, name_space and lb_class of a zeroed
+ * struct. One flag at argv[at]: how many arguments it used; 0: not one of these; -EINVAL. After all flags: the environment. */
+int options_cluster_flag(struct options *o, int argc, char *const *argv, int at, struct error *err);
+int options_cluster_environment(struct options *o, options_env env, struct error *err);
+void options_cluster_usage(struct buffer *out);
+
 /* "100ms", "1.5s", "60s", "2m", "1h"; a plain number is seconds. Microseconds; -EINVAL. */
 int options_duration(const char *text, int64_t *microseconds, struct error *err);
 

@@ -6,16 +6,18 @@ _l2lb() {
 		mapfile -t COMPREPLY < <(compgen -W "$("$1" --help 2>/dev/null | awk '/^  /{print $1}')" -- "$word")
 		return
 	fi
+	local command=${COMP_WORDS[1]}
 	case $before in
+	--interface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$word"); return ;;
 	--kubeconfig) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
 	--metrics-cert-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
 	-o) before=--output ;;
 	esac
-	values=$("$1" run --help 2>/dev/null | awk -v flag="$before" '$1 == flag && $2 ~ /\|/ {gsub(/\|/, " ", $2); print $2}')
+	values=$("$1" "$command" --help 2>/dev/null | awk -v flag="$before" '$1 == flag && $2 ~ /\|/ {gsub(/\|/, " ", $2); print $2}')
 	if [ -n "$values" ]; then
 		mapfile -t COMPREPLY < <(compgen -W "$values" -- "$word")
 	elif [[ $word == -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "$("$1" run --help 2>/dev/null | awk '$1 ~ /^--/{print $1}')" -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W "$("$1" "$command" --help 2>/dev/null | awk '$1 ~ /^--/{print $1}')" -- "$word")
 	fi
 }
 complete -F _l2lb l2lb

@@ -33,6 +33,7 @@ struct watcher {
 	struct api *api;
 	char *name, *path, *selector;
 	unsigned page;
+	bool cached;
 	struct watcher_times times;
 	struct watcher_config on;
 	enum watcher_state state;
@@ -285,7 +286,9 @@ static void start_list(struct watcher *w)
 	if (!w->continue_token)
 		w->generation++;
 	buffer_printf(&path, "%s?", w->path);
-	if (!w->unpaged)
+	if (w->cached)
+		buffer_text(&path, "resourceVersion=0&");
+	else if (!w->unpaged)
 		buffer_printf(&path, "limit=%u&", w->page);
 	if (w->continue_token)   /* base64url: needs no escaping */
 		buffer_printf(&path, "continue=%s&", w->continue_token);
@@ -460,6 +463,7 @@ void watcher_init(struct watcher **watcherp, uv_loop_t *loop, struct turn *turn,
 	w->name = mem_strdup(config->name);
 	w->path = mem_strdup(config->path);
 	w->selector = mem_strdup(config->selector);
+	w->cached = config->cached;
 	w->page = config->page ? config->page : PAGE;
 	w->times = config->times;
 	w->backoff = BACKOFF_INIT(w->times.retry_first, w->times.retry_max, w->times.healthy_after);

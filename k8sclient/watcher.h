@@ -31,6 +31,8 @@ struct watcher_config {
 	const char *path;        /* "/api/v1/services" */
 	const char *selector;    /* more query parameters, already escaped ("fieldSelector=..."), or NULL */
 	unsigned page;           /* items a page; 0: 500 */
+	bool cached;             /* lists come from the server's cache, at once (a consistent one may wait 100 ms there); they may be
+	                          * a little old, and the watch tells what is newer */
 	struct watcher_times times;
 	void (*on_object)(void *data, json_t *object);
 	void (*on_gone)(void *data, const char *key, json_t *last);   /* last: the final object, NULL when not known */

@@ -36,6 +36,7 @@ struct cluster {
 	bool services_changed, slices_waiting;
 	char **slice_names;        /* that the watch of all asks for; sorted */
 	size_t n_slice_names;
+	struct api_call *warming;
 	int64_t answers_since;     /* CLOCK_NEVER: it does not answer */
 };
 
@@ -284,6 +285,21 @@ static void on_trouble(void *data, const char *why)
 	note_answers(w->cluster);
 }
 
+static void on_warm(void *data, const struct api_result *result)
+{
+	struct cluster *c = data;
+	(void)result;
+	c->warming = NULL;
+}
+
+/* Each renewed watch takes a connection for itself: the list for the next new Service shall not wait for a TLS handshake. */
+static void warm_up(struct cluster *c)
+{
+	struct api_request request = {.method = "GET", .path = "/version", .background = true, .on_result = on_warm, .data = c};
+	if (!c->warming)
+		c->warming = api_send(c->api, &request);
+}
+
 static void on_synced(void *data)
 {
 	struct cluster_watch *w = data;
@@ -292,8 +308,10 @@ static void on_synced(void *data)
 	bool *const synced[RESOURCES] = {&m->services_synced, &m->slices_synced, &m->slices_synced, &m->nodes_synced, &m->namespaces_synced,
 					 &m->records_synced, &m->pools_synced, &m->advertisements_synced};
 	*synced[w->resource] = true;
-	if (w->resource == SLICES)
+	if (w->resource == SLICES) {
 		c->services_changed = true;   /* fresh ones that it has now need no watch of their own */
+		warm_up(c);
+	}
 	if (w->resource == LEASES) {
 		model_drop_unconfirmed(m);
 		if (c->leadership && !c->leader_seen)
@@ -315,8 +333,10 @@ static void add(struct cluster *c, uv_loop_t *loop, enum resource resource, cons
 					.on_gone = on_gone, .on_synced = on_synced, .on_trouble = on_trouble, .data = w};
 	config.times.stall = c->options->api_stall;
 	config.times.retry_max = c->options->api_retry_max;
-	if (resource == FRESH_SLICES)
+	if (resource == FRESH_SLICES) {
 		config.times.reselect = FRESH_RESELECT;
+		config.cached = true;
+	}
 	*w = (struct cluster_watch){.cluster = c, .resource = resource};
 	watcher_init(&w->watcher, loop, c->turn, c->api, &config);
 }
@@ -377,6 +397,7 @@ void cluster_close(struct cluster *c)
 	bool timer = c->watches[SLICES].watcher != NULL;
 	for (int i = 0; i < RESOURCES; i++)
 		watcher_close(c->watches[i].watcher);
+	api_cancel(c->warming);
 	model_free(&c->model);
 	strings_free(c->slice_names, c->n_slice_names);
 	free(c->name_space);

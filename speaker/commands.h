@@ -7,5 +7,7 @@
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_API = 3 };
 
 int command_run(int argc, char **argv);
+int command_verify(int argc, char **argv);
+int command_listen(int argc, char **argv);
 
 #endif

@@ -12,6 +12,7 @@
 #include "speaker/names.h"
 #include "speaker/pool_status.h"
 
+#define COUNT_AGAIN (200 * CLOCK_MS)   /* pools' counters, while allocation goes on */
 #define STRANGERS_NAMED 5   /* in one message */
 
 struct complaint {   /* what was last said about an object; by "uid reason" */
@@ -39,6 +40,7 @@ struct controller_role {
 	struct subject *subjects;
 	struct deadline timer;
 	unsigned seen_revision;
+	int64_t busy_since;   /* 0: no write is under way */
 	bool again, was_leading;
 };
 
@@ -323,7 +325,7 @@ void controller_role_step(void *data)
 	struct controller_role *role = data;
 	const struct allocation *a;
 	struct model *m = model_of(role);
-	int64_t wake;
+	int64_t wake, now = clock_now();
 	bool leading = leadership_leading(role->leadership);
 	bool news = role->again || m->revision != role->seen_revision || leading != role->was_leading;
 	if (!news || !leading || !cluster_synced(role->cluster)) {
@@ -340,11 +342,18 @@ void controller_role_step(void *data)
 		report_problems(role);
 	}
 	report_strangers(role);
-	allocator_plan(role->allocator, clock_now(), &wake);
+	allocator_plan(role->allocator, now, &wake);
 	while ((a = allocator_next_news(role->allocator)))
 		tell(role, a);
 	allocation_writes_step(role->writes);
-	pool_statuses_step(role->pool_statuses, role->allocator);
+	/* Counters come after what somebody waits for, but not much. */
+	bool busy = allocation_writes_pending(role->writes) > 0;
+	if (!busy || !role->busy_since)
+		role->busy_since = busy ? now : 0;
+	if (!busy || now - role->busy_since > COUNT_AGAIN) {
+		role->busy_since = 0;
+		pool_statuses_step(role->pool_statuses, role->allocator);
+	}
 	deadline_set(&role->timer, wake);
 }
 

@@ -9,6 +9,8 @@ static const struct {
 	const char *help;
 } COMMANDS[] = {
 	{"run", command_run, "serve LoadBalancer Services: as controller, speaker or both (l2lb run --help)"},
+	{"verify", command_verify, "ask on the wire who answers for an address, and whether it is the right node"},
+	{"listen", command_listen, "print the ARP frames that come in and what they mean"},
 };
 #define N_COMMANDS (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
 

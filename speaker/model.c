@@ -226,6 +226,12 @@ void model_drop_slice(struct model *m, const char *key)
 
 void model_put_slice(struct model *m, struct endpoint_slice *s)
 {
+	struct slice_entry *have;
+	HASH_FIND_STR(m->slices, s->meta.key, have);
+	if (have && is_stale(&have->slice->meta, &s->meta)) {   /* two watches show it */
+		endpoint_slice_free(s);
+		return;
+	}
 	model_drop_slice(m, s->meta.key);
 	struct slice_entry *e = mem_zalloc(sizeof(*e));
 	e->slice = s;

@@ -242,12 +242,12 @@ static void welcome_nodes(struct neighbourhood *n)
 
 /* ---- saying it ---- */
 
-static void warn_service(struct neighbourhood *n, const struct address *a, const char *reason, const char *text)
+static void warn_service(struct neighbourhood *n, const struct address *a, const struct mac *mac, const char *reason, const char *text)
 {
 	const struct record *r = model_record(model_of(n), a);
 	const struct service *s = r ? election_user(model_of(n), r) : NULL;
-	char ip[ADDRESS_TEXT];
-	log_warn(reason, KV("ip", address_format(a, ip), "service", s ? s->meta.key : ""), "%s", text);
+	char ip[ADDRESS_TEXT], who[MAC_TEXT];
+	log_warn(reason, KV("ip", address_format(a, ip), "mac", mac_format(mac, who), "service", s ? s->meta.key : ""), "%s", text);
 	if (!s)
 		return;
 	struct event e = {.kind = "Service", .api_version = "v1", .object = &s->meta, .warning = true, .reason = reason, .action = "Announce", .note = text};
@@ -270,7 +270,7 @@ void neighbourhood_on_conflict(struct neighbourhood *n, struct segment *s, uint3
 			 ip, m, segment_link(s)->name, n->config.node);
 	else
 		snprintf(text, sizeof(text), "%s: a host on the network with the MAC address %s uses this address too; it is kept and defended; find that host and give it another address", ip, m);
-	warn_service(n, &a, who == CONFLICT_NODE ? "addressAnsweredByNode" : "addressConflict", text);
+	warn_service(n, &a, mac, who == CONFLICT_NODE ? "addressAnsweredByNode" : "addressConflict", text);
 	if (who == CONFLICT_NODE)
 		return;
 	struct sighting *x = sighting_of(n, s, address, mac, clock_now());
@@ -310,7 +310,7 @@ static void accuse(struct neighbourhood *n, const char *node, const struct recor
 	address_format(&r->address, ip);
 	snprintf(text, sizeof(text), "%s: the kernel of node %.100s (%s) answers ARP for this address, which node %.100s announces; set ipvs.strictARP: true in kube-proxy's configuration, "
 		 "or remove the address from that node's interfaces", ip, node, mac_format(mac, m), r->holder);
-	warn_service(n, &r->address, "strictARPMissing", text);
+	warn_service(n, &r->address, mac, "strictARPMissing", text);
 }
 
 static bool is_accused(struct neighbourhood *n, uint32_t address, int64_t epoch)

@@ -6,6 +6,7 @@ a packet socket beside it, a watch.
 """
 
 import argparse
+import contextlib
 import statistics
 import sys
 import tempfile
@@ -37,6 +38,10 @@ class Watch(threading.Thread):
         self.start()
 
     def run(self):
+        with contextlib.suppress(OSError):   # the cluster has ended
+            self._follow()
+
+    def _follow(self):
         while True:
             for _, service in self.kube.watch(path("Service"), self.version, timeout=600):
                 self.version = service["metadata"]["resourceVersion"]

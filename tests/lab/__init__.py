@@ -3,6 +3,7 @@
 kube    a small REST client for the API server
 netlab  the network: a bridge, nodes, a client, as namespaces
 wire    ARP on that network: ask, ask all the time, sniff, inject
+responder  answers of a test's own making, right or wrong
 l2lb    the program under test
 proc    how child processes are started so that none is left behind
 """
