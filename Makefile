@@ -4,11 +4,11 @@ CC       ?= gcc
 PYTHON   ?= /usr/bin/python3
 PREFIX   ?= /usr/local
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
-BUILD    := build$(if $(SAN),-san)
+BUILD    := build$(if $(FUZZ),-fuzz,$(if $(SAN),-san))
 LIBS     := libuv libcurl jansson libpcap yaml-0.1 libcrypto libmicrohttpd
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wwrite-strings
 comma    := ,
-SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+SANFLAGS := $(if $(SAN)$(FUZZ),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(FUZZ),-fsanitize=fuzzer-no-link)
 CFLAGS   ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DL2LB_VERSION='"$(VERSION)"' -I. $(WARN) $(CFLAGS) $(SANFLAGS) $(shell pkg-config --cflags $(LIBS))
 LDLIBS   = $(shell pkg-config --libs $(LIBS))
@@ -17,11 +17,12 @@ Q        := $(if $(V),,@)
 LIB_SRC  := $(filter-out speaker/main.c,$(wildcard config/*.c config/base/*.c k8sclient/*.c arp/*.c speaker/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZERS  := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 BENCH    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 L2LB     ?= $(BUILD)/l2lb
 
-.PHONY: all help deps demo demo-stop test test-unit test-table test-e2e test-standin bench-alloc bench-service bench-arp tools install clean
+.PHONY: all help deps demo demo-stop test test-unit test-table test-e2e test-standin bench-alloc bench-service bench-arp fuzz tools install clean
 all: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tools
 tools: $(BUILD)/l2lb $(TOOLS) $(BENCH)
@@ -30,6 +31,7 @@ help:
 	@echo "make            build build/l2lb (installs the Debian packages it lacks)"
 	@echo "make demo       show it working in a lab of network namespaces (KEEP=1 leaves the lab up)"
 	@echo "make test       all tests; parts: make test-unit, make test-table, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
+	@echo "make fuzz       fuzz the parsers of frames and netlink messages for TIME=600 seconds each (make test does it for 30)"
 	@echo "make bench-alloc  what allocation costs, on a real API server with 10,000 Services (N=1000 for fewer)"
 	@echo "make bench-service  from a Service's creation to its first ARP answer and announcement, in the home lab"
 	@echo "make bench-arp  answers per second and latency against the kernel and three other responders (QUICK=1: a minute)"
@@ -77,6 +79,7 @@ demo-stop:
 
 test: all
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) fuzz-programs
 	$(Q)tests/run.sh $(BUILD) all
 test-unit: all
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs
@@ -96,8 +99,23 @@ bench-alloc: all
 bench-arp: all
 	$(Q)$(PYTHON) tests/bench/arp.py $(BUILD) $(if $(QUICK),--quick)
 
-.PHONY: unit-programs
+.PHONY: unit-programs fuzz-programs
 unit-programs: $(UNITS)
+
+# libFuzzer sees what was compiled for it: objects of their own, by clang.
+fuzz: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) fuzz-programs
+	$(Q)FUZZ_TIME=$(or $(TIME),600) tests/run.sh build-fuzz fuzz
+ifdef FUZZ
+fuzz-programs: $(FUZZERS)
+	@:
+$(FUZZERS): build-fuzz/%: build-fuzz/tests/fuzz/%.o $(filter build-fuzz/config/% build-fuzz/arp/%,$(LIB_OBJ))
+	@echo "  LD    $@"
+	$(Q)$(CC) -fsanitize=fuzzer $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+else
+fuzz-programs:
+	$(Q)$(MAKE) --no-print-directory FUZZ=1 CC=clang fuzz-programs
+endif
 
 install: all
 	install -D -m 0755 $(BUILD)/l2lb $(DESTDIR)$(PREFIX)/bin/l2lb
@@ -105,7 +123,7 @@ install: all
 	install -D -m 0644 docs/l2lb.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/l2lb
 
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-fuzz
 
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(BUILD)/speaker/main.d $(wildcard $(BUILD)/tests/*/*.d)

@@ -77,7 +77,7 @@ static int choose_named(const struct link_table *table, const char *name, const 
 		return error_set(err, -ENODEV, "interface %s: does not exist (see ip link)", name);
 	if (!link_works(link))
 		return error_set(err, -ENETDOWN, "interface %s: is down, without carrier, or not Ethernet; choose another with --interface", name);
-	for (size_t i = 0; link->master && i < table->n; i++)
+	for (size_t i = 0; link->port && i < table->n; i++)
 		if (table->links[i].index == link->master)
 			return error_set(err, -EINVAL, "interface %s: belongs to %s; ask there (--interface %s)", name, table->links[i].name, table->links[i].name);
 	uint32_t own = own_address(link, target);
@@ -98,7 +98,7 @@ int inquiry_choose(const struct link_table *table, const char *interface, uint32
 	for (int by_subnet = 1; by_subnet >= 0 && n == 0; by_subnet--) {
 		for (size_t i = 0; i < table->n && n < INQUIRY_LINKS; i++) {
 			const struct link_info *link = &table->links[i];
-			bool wanted = by_subnet ? link_works(link) && !link->master && link_has_subnet_of(link, &target) : link_usable(link);
+			bool wanted = by_subnet ? link_works(link) && !link->port && link_has_subnet_of(link, &target) : link_usable(link);
 			uint32_t own = wanted ? own_address(link, &target) : 0;
 			if (own)
 				out[n++] = (struct inquiry_route){link, own};

@@ -225,6 +225,13 @@ int link_set_filter(struct link *l, const char *filter, struct error *err)
 	return install_filter(l->pcap, l->name, filter, err);
 }
 
+int link_index(const struct link *l)
+{
+	struct sockaddr_ll bound = {0};
+	socklen_t len = sizeof(bound);
+	return getsockname(pcap_fileno(l->pcap), (struct sockaddr *)&bound, &len) < 0 ? -1 : bound.sll_ifindex;
+}
+
 static void send_queued(struct link *l)
 {
 	for (unsigned done = 0; done < l->queued;) {

@@ -30,6 +30,9 @@ int link_set_filter(struct link *l, const char *filter, struct error *err);
 void link_send(struct link *l, const uint8_t *bytes, size_t len);
 size_t link_flush(struct link *l);
 
+/* The ifindex it is bound to; -1 when that link is gone, even if another one has its index or name now. */
+int link_index(const struct link *l);
+
 /* Throws away what has come and is unread (ownership.md R7). */
 void link_discard(struct link *l);
 

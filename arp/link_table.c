@@ -39,37 +39,67 @@ static bool remove_link(struct link_table *t, int index)
 	return true;
 }
 
-/* One message's attributes of at most `max` types, the last of each; NULL where absent. */
-static void attributes(const struct rtattr *first, size_t len, const struct rtattr **out, unsigned short max)
+/* The attributes of one message (or of one that nests others) with types up to `max`, the last of each; NULL where absent. */
+static void attributes(const void *first, size_t len, const struct rtattr **out, unsigned short max)
 {
 	memset(out, 0, sizeof(*out) * (max + 1u));
-	for (const struct rtattr *a = first; RTA_OK(a, len); a = RTA_NEXT(a, len))
+	const struct rtattr *a = first;
+	/* Signed: RTA_NEXT subtracts the padded length, which may be more than what is left. */
+	for (int left = (int)len; RTA_OK(a, left); a = RTA_NEXT(a, left))
 		if ((a->rta_type & NLA_TYPE_MASK) <= max)
 			out[a->rta_type & NLA_TYPE_MASK] = a;
+}
+
+static uint32_t number(const struct rtattr *a)   /* 0: absent */
+{
+	uint32_t value = 0;
+	if (a && RTA_PAYLOAD(a) >= sizeof(value))
+		memcpy(&value, RTA_DATA(a), sizeof(value));
+	return value;
+}
+
+/* What its master is, as the member's own message has it. A master without a kind is taken for one that consumes frames. */
+static bool is_port(int master, const struct rtattr *link_info)
+{
+	const struct rtattr *a[IFLA_INFO_SLAVE_KIND + 1] = {0};
+	if (link_info)
+		attributes(RTA_DATA(link_info), RTA_PAYLOAD(link_info), a, IFLA_INFO_SLAVE_KIND);
+	const struct rtattr *kind = a[IFLA_INFO_SLAVE_KIND];
+	bool vrf = kind && RTA_PAYLOAD(kind) >= 3 && strncmp(RTA_DATA(kind), "vrf", RTA_PAYLOAD(kind)) == 0;
+	return master && !vrf;
+}
+
+static void take_name(struct link_info *link, const struct rtattr *name)
+{
+	if (!name)
+		return;
+	size_t len = strnlen(RTA_DATA(name), RTA_PAYLOAD(name));
+	memset(link->name, 0, sizeof(link->name));
+	memcpy(link->name, RTA_DATA(name), len < IF_NAMESIZE ? len : IF_NAMESIZE - 1);
 }
 
 static bool take_link(struct link_table *t, const struct nlmsghdr *h)
 {
 	const struct ifinfomsg *info = NLMSG_DATA(h);
-	const struct rtattr *a[IFLA_MASTER + 1];
-	if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*info)) || info->ifi_family != AF_UNSPEC)
+	const struct rtattr *a[IFLA_CARRIER_UP_COUNT + 1];
+	if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*info)) || info->ifi_family != AF_UNSPEC || info->ifi_index <= 0)
 		return false;   /* AF_BRIDGE messages describe ports, not links */
 	if (h->nlmsg_type == RTM_DELLINK)
 		return remove_link(t, info->ifi_index);
-	attributes(IFLA_RTA(info), IFLA_PAYLOAD(h), a, IFLA_MASTER);
+	attributes(IFLA_RTA(info), IFLA_PAYLOAD(h), a, IFLA_CARRIER_UP_COUNT);
+	if (a[IFLA_WIRELESS])
+		return false;   /* a driver's event: it has no master and no MAC in it, which says nothing about them */
+	size_t n = t->n;
 	struct link_info *link = find_or_add(t, info->ifi_index), old = *link;
 	link->flags = info->ifi_flags;
 	link->type = info->ifi_type;
-	link->master = a[IFLA_MASTER] && RTA_PAYLOAD(a[IFLA_MASTER]) >= sizeof(int) ? *(const int *)RTA_DATA(a[IFLA_MASTER]) : 0;
-	if (a[IFLA_IFNAME]) {
-		size_t n = strnlen(RTA_DATA(a[IFLA_IFNAME]), RTA_PAYLOAD(a[IFLA_IFNAME]));
-		n = n < IF_NAMESIZE ? n : IF_NAMESIZE - 1;
-		memset(link->name, 0, sizeof(link->name));
-		memcpy(link->name, RTA_DATA(a[IFLA_IFNAME]), n);
-	}
+	link->master = (int)number(a[IFLA_MASTER]);
+	link->port = is_port(link->master, a[IFLA_LINKINFO]);
+	link->carrier_ups = number(a[IFLA_CARRIER_UP_COUNT]);
+	take_name(link, a[IFLA_IFNAME]);
 	if (a[IFLA_ADDRESS] && RTA_PAYLOAD(a[IFLA_ADDRESS]) == MAC_SIZE)
 		memcpy(link->mac.bytes, RTA_DATA(a[IFLA_ADDRESS]), MAC_SIZE);
-	return memcmp(&old, link, sizeof(old)) != 0;
+	return t->n != n || memcmp(&old, link, sizeof(old)) != 0;
 }
 
 static bool address_of(const struct ifaddrmsg *info, const struct rtattr **a, struct address_prefix *p)
@@ -77,7 +107,7 @@ static bool address_of(const struct ifaddrmsg *info, const struct rtattr **a, st
 	/* On a point-to-point link IFA_ADDRESS is the other end. */
 	const struct rtattr *own = a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS];
 	size_t width = info->ifa_family == AF_INET ? 4 : 16;
-	if (!own || RTA_PAYLOAD(own) < width)
+	if (!own || RTA_PAYLOAD(own) < width || info->ifa_prefixlen > width * 8)
 		return false;
 	*p = (struct address_prefix){.length = info->ifa_prefixlen};
 	p->address.family = info->ifa_family == AF_INET ? ADDRESS_V4 : ADDRESS_V6;
@@ -122,9 +152,9 @@ static bool take_route(struct link_table *t, const struct nlmsghdr *h)
 	if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*info)) || info->rtm_family != AF_INET || info->rtm_dst_len != 0)
 		return false;
 	attributes(RTM_RTA(info), RTM_PAYLOAD(h), a, RTA_GATEWAY);
-	if (!a[RTA_OIF] || RTA_PAYLOAD(a[RTA_OIF]) < sizeof(int) || !a[RTA_GATEWAY] || RTA_PAYLOAD(a[RTA_GATEWAY]) < 4)
+	if (!a[RTA_GATEWAY] || RTA_PAYLOAD(a[RTA_GATEWAY]) < 4)
 		return false;
-	struct link_info *link = find(t, *(const int *)RTA_DATA(a[RTA_OIF]), &at);
+	struct link_info *link = find(t, (int)number(a[RTA_OIF]), &at);
 	const uint8_t *g = RTA_DATA(a[RTA_GATEWAY]);
 	uint32_t gateway = (uint32_t)g[0] << 24 | (uint32_t)g[1] << 16 | (uint32_t)g[2] << 8 | g[3];
 	if (!link)
@@ -137,33 +167,54 @@ static bool take_route(struct link_table *t, const struct nlmsghdr *h)
 	return link->gateway != old;
 }
 
+/* The end of a dump, and an error in place of one, carry a negative errno. */
+static int news_of_end(const struct nlmsghdr *h)
+{
+	int code = 0;
+	if (h->nlmsg_len >= NLMSG_LENGTH(sizeof(code)))
+		memcpy(&code, NLMSG_DATA(h), sizeof(code));
+	if (h->nlmsg_type == NLMSG_ERROR)
+		return code ? LINK_TABLE_REFUSED : 0;   /* 0: an acknowledgement */
+	return LINK_TABLE_DONE | (code < 0 ? LINK_TABLE_INTERRUPTED : 0);
+}
+
+static int take_message(struct link_table *table, const struct nlmsghdr *h)
+{
+	bool changed = false;
+	int news = h->nlmsg_flags & NLM_F_DUMP_INTR ? LINK_TABLE_INTERRUPTED : 0;
+	switch (h->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		changed = take_link(table, h);
+		break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		changed = take_address(table, h);
+		break;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		changed = take_route(table, h);
+		break;
+	case NLMSG_DONE:
+	case NLMSG_ERROR:
+		news |= news_of_end(h);
+		break;
+	}
+	return news | (changed ? LINK_TABLE_CHANGED : 0);
+}
+
 int link_table_apply(struct link_table *table, const void *datagram, size_t len)
 {
 	int news = 0;
 	const struct nlmsghdr *h = datagram;
-	for (; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
-		bool changed = false;
-		if (h->nlmsg_flags & NLM_F_DUMP_INTR)
-			news |= LINK_TABLE_INTERRUPTED;
-		switch (h->nlmsg_type) {
-		case RTM_NEWLINK:
-		case RTM_DELLINK:
-			changed = take_link(table, h);
-			break;
-		case RTM_NEWADDR:
-		case RTM_DELADDR:
-			changed = take_address(table, h);
-			break;
-		case RTM_NEWROUTE:
-		case RTM_DELROUTE:
-			changed = take_route(table, h);
-			break;
-		case NLMSG_DONE:
-		case NLMSG_ERROR:
-			news |= LINK_TABLE_DONE;
-			break;
-		}
-		news |= changed ? LINK_TABLE_CHANGED : 0;
+	/* Not by NLMSG_NEXT: it subtracts the padded length, which may be more than what is left. */
+	while (len >= sizeof(*h) && h->nlmsg_len >= sizeof(*h) && h->nlmsg_len <= len) {
+		size_t step = NLMSG_ALIGN(h->nlmsg_len);
+		news |= take_message(table, h);
+		if (step >= len)
+			return news;
+		h = (const struct nlmsghdr *)((const char *)h + step);
+		len -= step;
 	}
 	return len ? news | LINK_TABLE_MALFORMED : news;
 }
@@ -192,7 +243,7 @@ bool link_usable(const struct link_info *link)
 {
 	static const char *const NEVER[] = {"docker", "cbr", "dummy", "virbr", "lxcbr", "veth", "lo", "cali", "tunl", "flannel", "kube-ipvs",
 					    "cni", "nodelocaldns", "lxc", "vxlan", "cilium", "ovn", "br-int", "weave", "podman"};
-	if (!link_works(link) || link->master)
+	if (!link_works(link) || link->port)
 		return false;
 	for (size_t i = 0; i < sizeof(NEVER) / sizeof(NEVER[0]); i++) {
 		bool whole = strcmp(NEVER[i], "lo") == 0;

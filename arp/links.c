@@ -7,12 +7,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "config/base/clock.h"
+#include "config/base/deadline.h"
 #include "config/base/fd.h"
 #include "config/base/log.h"
 #include "config/base/memory.h"
 
 #define RECEIVE_BUFFER (1 << 20)
 #define DATAGRAM_MAX 32768
+#define DATAGRAMS_PER_WAKE 512   /* then the loop gets its turn */
+#define DUMP_AGAIN (50 * CLOCK_MS)
 
 static const unsigned short DUMPS[] = {RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE};
 #define N_DUMPS (sizeof(DUMPS) / sizeof(DUMPS[0]))
@@ -23,8 +27,11 @@ struct links {
 	struct fd fd;
 	struct link_table current;   /* what others see */
 	struct link_table next;      /* filled by the running dump */
+	bool complete;               /* `current` is a whole table */
 	size_t dump;                 /* index into DUMPS; N_DUMPS: none runs */
-	bool interrupted;
+	bool begun;                  /* its first part is here: what is queued from now on is newer */
+	bool spoilt;                 /* the running dump misses something: it is not used, and made again */
+	struct deadline again;       /* when to make it */
 	void (*on_change)(void *data);
 	void *data;
 };
@@ -40,33 +47,80 @@ static int request_dump(struct links *l)
 	return send(l->socket, &request, request.h.nlmsg_len, 0) < 0 ? -errno : 0;
 }
 
-static void start_dump(struct links *l)
+/* Not at once: while links come and go by the hundred each dump is spoilt, and the loop has other work too. */
+static void dump_later(struct links *l)
 {
 	link_table_free(&l->next);
-	l->dump = 0;
-	l->interrupted = false;
+	l->dump = N_DUMPS;
+	deadline_set(&l->again, clock_now() + DUMP_AGAIN);
+}
+
+static void request_part(struct links *l)
+{
 	int rc = request_dump(l);
-	if (rc < 0)
-		log_error("netlinkFailed", NO_KV, "rtnetlink: %s; links are not watched", strerror(-rc));
+	if (rc == 0)
+		return;
+	log_error("netlinkFailed", NO_KV, "rtnetlink: %s; trying again", strerror(-rc));
+	dump_later(l);
+}
+
+static void start_dump(void *data)
+{
+	struct links *l = data;
+	if (l->dump < N_DUMPS) {
+		l->spoilt = true;   /* the kernel runs one at a time for a socket */
+		return;
+	}
+	deadline_set(&l->again, CLOCK_NEVER);
+	link_table_free(&l->next);
+	l->dump = 0;
+	l->begun = l->spoilt = false;
+	request_part(l);
 }
 
 static void dump_part_done(struct links *l)
 {
-	if (l->interrupted) {
-		start_dump(l);
+	if (l->spoilt) {
+		dump_later(l);
 		return;
 	}
 	if (++l->dump < N_DUMPS) {
-		request_dump(l);
+		request_part(l);
 		return;
 	}
 	link_table_free(&l->current);
 	l->current = l->next;
 	l->next = (struct link_table){0};
+	l->complete = true;
 	l->on_change(l->data);
 }
 
-/* Takes all that is queued. Returns -ENOBUFS when the kernel dropped messages. */
+static void take_dumped(struct links *l, const void *datagram, size_t len)
+{
+	int news = link_table_apply(&l->next, datagram, len);
+	l->begun = true;
+	if (news & (LINK_TABLE_INTERRUPTED | LINK_TABLE_REFUSED))
+		l->spoilt = true;
+	if (news & (LINK_TABLE_DONE | LINK_TABLE_REFUSED))
+		dump_part_done(l);
+}
+
+/* True when the table that others see has changed by an event. */
+static bool take(struct links *l, const struct nlmsghdr *first, size_t len)
+{
+	bool dumping = l->dump < N_DUMPS;
+	if (len < sizeof(*first))
+		return false;
+	if (dumping && (first->nlmsg_flags & NLM_F_MULTI || first->nlmsg_type == NLMSG_ERROR)) {
+		take_dumped(l, first, len);
+		return false;
+	}
+	if (dumping && l->begun)   /* not older ones: a link that is gone since would stay in it for ever */
+		link_table_apply(&l->next, first, len);
+	return l->complete && (link_table_apply(&l->current, first, len) & LINK_TABLE_CHANGED);
+}
+
+/* Takes what is queued. Returns -ENOBUFS when the kernel dropped messages. */
 static int drain(struct links *l)
 {
 	static union {
@@ -74,26 +128,23 @@ static int drain(struct links *l)
 		char bytes[DATAGRAM_MAX];
 	} datagram;
 	bool changed = false;
-	for (;;) {
+	int rc = 0;
+	for (int i = 0; i < DATAGRAMS_PER_WAKE; i++) {
 		struct sockaddr_nl from;
 		socklen_t from_len = sizeof(from);
 		ssize_t n = recvfrom(l->socket, &datagram, sizeof(datagram), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
-			if (changed && l->dump == N_DUMPS)
-				l->on_change(l->data);
-			return errno == EAGAIN ? 0 : -errno;
+			rc = errno == EAGAIN ? 0 : -errno;
+			break;
 		}
-		if (from.nl_pid != 0)   /* not from the kernel */
-			continue;
-		bool dumping = l->dump < N_DUMPS;
-		int news = link_table_apply(dumping ? &l->next : &l->current, &datagram, (size_t)n);
-		changed |= (news & LINK_TABLE_CHANGED) && !dumping;
-		l->interrupted |= (news & LINK_TABLE_INTERRUPTED) != 0;
-		if ((news & LINK_TABLE_DONE) && dumping)
-			dump_part_done(l);
+		if (from.nl_pid == 0)   /* else not from the kernel */
+			changed |= take(l, &datagram.align, (size_t)n);
 	}
+	if (changed)
+		l->on_change(l->data);
+	return rc;
 }
 
 static void on_event(struct fd *fd, int events)
@@ -131,6 +182,7 @@ int links_init(struct links **linksp, uv_loop_t *loop, void (*on_change)(void *d
 		free(l);
 		return rc;
 	}
+	deadline_init(&l->again, loop, start_dump, l);
 	*linksp = l;
 	return 0;
 }
@@ -148,13 +200,19 @@ const struct link_table *links_table(const struct links *l)
 	return &l->current;
 }
 
-static void on_closed(struct fd *fd)
+static void on_timer_closed(void *data)
 {
-	struct links *l = fd->data;
+	struct links *l = data;
 	close(l->socket);
 	link_table_free(&l->current);
 	link_table_free(&l->next);
 	free(l);
+}
+
+static void on_closed(struct fd *fd)
+{
+	struct links *l = fd->data;
+	deadline_close(&l->again, on_timer_closed);
 }
 
 void links_close(struct links *l)

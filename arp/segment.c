@@ -1,5 +1,6 @@
 #include "arp/segment.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "arp/announcer.h"
@@ -376,6 +377,10 @@ int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_i
 		return rc;
 	}
 	deadline_init(&s->timer, loop, on_due, s);
+	if (link_index(s->link) != link->index) {   /* renamed or replaced since; rtnetlink is about to say so */
+		segment_close(s);
+		return error_set(err, -ENODEV, "interface %s: is another one by now", link->name);
+	}
 	follow_hosts(s);
 	*segmentp = s;
 	pump(s);
@@ -398,6 +403,7 @@ void segment_close(struct segment *s)
 void segment_update(struct segment *s, const struct link_info *link)
 {
 	bool up = link_works(link), was_up = link_works(&s->info), new_mac = !mac_equal(&link->mac, &s->info.mac);
+	bool flapped = link->carrier_ups != s->info.carrier_ups;   /* maybe so shortly that we never saw it down */
 	int64_t now = clock_now();
 	use_link_info(s, link);
 	if (new_mac)
@@ -412,7 +418,7 @@ void segment_update(struct segment *s, const struct link_info *link)
 	/* The soonest verdict of a watcher comes 1.7 intervals after the last answer. */
 	if (up && !was_up && now - s->down_since > s->config.liveness_interval * 3 / 2)
 		s->config.on_return(s->config.data, s);
-	else if (up && (!was_up || new_mac))
+	else if (up && (!was_up || new_mac || flapped))
 		announcer_restart_all(s->announcer, now);
 	follow_hosts(s);
 	pump(s);
@@ -421,6 +427,11 @@ void segment_update(struct segment *s, const struct link_info *link)
 const struct link_info *segment_link(const struct segment *s)
 {
 	return &s->info;
+}
+
+bool segment_dead(const struct segment *s)
+{
+	return link_index(s->link) != s->info.index;
 }
 
 void segment_set_ranges(struct segment *s, const struct ipv4_range *ranges, size_t n)

@@ -54,9 +54,10 @@ int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_i
 		 const struct ipv4_range *ranges, size_t n_ranges, struct error *err);
 void segment_close(struct segment *s);   /* NULL is fine */
 
-/* News of the link: addresses, MAC, carrier. Announces again when the carrier is back or the MAC is another. */
+/* News of the link: name, addresses, MAC, carrier. Announces again when the carrier is back or the MAC is another. */
 void segment_update(struct segment *s, const struct link_info *link);
 const struct link_info *segment_link(const struct segment *s);
+bool segment_dead(const struct segment *s);   /* its link was deleted, whatever has the index or name now: close it */
 void segment_set_ranges(struct segment *s, const struct ipv4_range *ranges, size_t n);
 void segment_set_peers(struct segment *s, const struct liveness_peer *peers, size_t n);
 void segment_set_ready(struct segment *s, bool ready);   /* answer liveness requests */

@@ -293,7 +293,7 @@ static int open_links(struct listen *l, struct error *err)
 	if (named)
 		return open_ear(l, named, err);
 	for (size_t i = 0; rc >= 0 && i < t->n && l->n_ears < LISTEN_LINKS; i++)
-		if (link_works(&t->links[i]) && !t->links[i].master && link_own_address(&t->links[i]))
+		if (link_works(&t->links[i]) && !t->links[i].port && link_own_address(&t->links[i]))
 			rc = open_ear(l, &t->links[i], err);
 	if (rc >= 0 && l->n_ears == 0)
 		return error_set(err, -ENETUNREACH, "no link to listen on: none that works has an IPv4 address (see ip -4 addr); choose one with --interface");

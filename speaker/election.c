@@ -55,10 +55,11 @@ static size_t covering(const struct model *m, const struct pool *pool, const str
 
 #define ADS_MAX 64
 
+/* makeshiftp may be NULL: whether these are links by default of which none has the subnet. */
 static size_t links_of(const struct advertisement *const *ads, size_t n_ads, const struct address *a, const struct node_record *node,
-		       const struct node_link **links, size_t max)
+		       const struct node_link **links, size_t max, bool *makeshiftp)
 {
-	bool any = false;
+	bool any = false, any_named = false;
 	size_t n = 0, in_subnet = 0;
 	const struct node_link *all[LINKS_MAX];
 	for (size_t i = 0; i < n_ads; i++)
@@ -68,6 +69,7 @@ static size_t links_of(const struct advertisement *const *ads, size_t n_ads, con
 		bool named = false;
 		for (size_t j = 0; j < n_ads; j++)
 			named |= strings_contain(ads[j]->interfaces, ads[j]->n_interfaces, l->name);
+		any_named |= named;
 		if (named || (any && l->by_default))
 			all[n++] = l;
 	}
@@ -77,6 +79,8 @@ static size_t links_of(const struct advertisement *const *ads, size_t n_ads, con
 				links[in_subnet++] = all[i];
 				break;
 			}
+	if (makeshiftp)
+		*makeshiftp = !in_subnet && !any_named;
 	if (in_subnet)
 		return in_subnet;
 	n = n < max ? n : max;
@@ -96,8 +100,10 @@ static enum election_refusal examine(const struct model *m, const struct record 
 				     const struct node *node, struct candidate *out)
 {
 	const struct advertisement *ads[ADS_MAX];
-	const struct node_record *record = model_node_record(m, node->meta.name);
+	bool me = m->own && strcmp(m->own->node, node->meta.name) == 0;
+	const struct node_record *record = me ? m->own : model_node_record(m, node->meta.name);
 	const struct node_link *link;
+	bool makeshift;
 	if (node->network_unavailable || (!m->ignore_exclude_label && labels_get(&node->meta.labels, LABEL_EXCLUDE)))
 		return ELECTION_NODE_EXCLUDED;
 	size_t n_ads = covering(m, pool, s, &node->meta.labels, ads, ADS_MAX);
@@ -105,10 +111,10 @@ static enum election_refusal examine(const struct model *m, const struct record 
 		return ELECTION_NO_ADVERTISEMENT;
 	if (!model_has_endpoint(m, s->meta.key, s->local ? node->meta.name : NULL))
 		return ELECTION_NO_ENDPOINT;
-	if (!record || links_of(ads, n_ads, &r->address, record, &link, 1) == 0)
+	if (!record || links_of(ads, n_ads, &r->address, record, &link, 1, &makeshift) == 0)
 		return ELECTION_NO_LINK;
 	if (out) {
-		*out = (struct candidate){.node = node->meta.name, .link = link};
+		*out = (struct candidate){.node = node->meta.name, .link = link, .makeshift = makeshift};
 		for (size_t i = 0; i < n_ads; i++)
 			out->score += advertisement_score(ads[i], &node->meta.labels);
 		election_hash(node->meta.name, hashed(m, r), out->hash);
@@ -144,6 +150,8 @@ enum election_refusal election_check(const struct model *m, const struct record 
 static int preference(const void *a, const void *b)
 {
 	const struct candidate *x = a, *y = b;
+	if (x->makeshift != y->makeshift)
+		return x->makeshift ? 1 : -1;
 	if (x->score != y->score)
 		return x->score > y->score ? -1 : 1;
 	return memcmp(x->hash, y->hash, SHA256_SIZE);
@@ -194,5 +202,5 @@ size_t election_links(const struct model *m, const struct record *r, const struc
 		if (eligible)
 			break;
 	}
-	return chosen ? links_of(ads, covering(m, pool, chosen, &n->meta.labels, ads, ADS_MAX), &r->address, node, links, max) : 0;
+	return chosen ? links_of(ads, covering(m, pool, chosen, &n->meta.labels, ads, ADS_MAX), &r->address, node, links, max, NULL) : 0;
 }

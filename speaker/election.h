@@ -11,6 +11,7 @@ struct candidate {
 	int score;
 	uint8_t hash[SHA256_SIZE];
 	const struct node_link *link;        /* the first link it would answer on */
+	bool makeshift;                      /* no link of its has the address's subnet, and none was named: only if nobody else can */
 };
 
 enum election_refusal {

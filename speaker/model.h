@@ -101,6 +101,7 @@ struct model {
 	struct record_entry *records;
 	char *records_version;  /* newest of a record that a watch has shown */
 	struct node_record_entry *node_records;
+	const struct node_record *own;   /* this node's links as they are, newer than its record; the speaker's. NULL: go by the record */
 	struct foreign_entry *foreign;
 	struct pool_table pools;
 	struct advertisement **advertisements;   /* in use: as they are, or as they last were good */

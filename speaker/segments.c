@@ -4,22 +4,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/clock.h"
 #include "config/base/log.h"
 #include "config/base/memory.h"
 
 struct segment_entry {
 	int index;                  /* of the link: names can change */
 	struct segment *segment;
+	int64_t lost_at;            /* its carrier; of no meaning while it works */
+};
+
+/* Said once for a link and reason, however often it is tried again. */
+struct refusal {
+	int index, error;
 };
 
 struct segments {
 	uv_loop_t *loop;
 	struct segment_config config;
 	struct links *links;
-	struct segment_entry *open;
+	struct segment_entry *open; /* by index, so that the record does not change with the order of opening */
 	size_t n;
-	int refused_index;          /* the link last refused, and why: said once */
-	int refused_error;
+	struct refusal *refused;
+	size_t n_refused;
+	bool said_no_right;
 	bool ready;
 	void (*on_links)(void *data);
 	void *data;
@@ -64,6 +72,7 @@ void segments_close(struct segments *s)
 		segment_close(s->open[i].segment);
 	links_close(s->links);
 	free(s->open);
+	free(s->refused);
 	free(s);
 }
 
@@ -77,11 +86,18 @@ static bool named(const struct model *m, const char *link)
 	return false;
 }
 
-/* Usable by default, or named in an advertisement. Carrier does not matter: a segment survives its loss. */
-static bool wanted(const struct model *m, const struct link_info *link)
+/* As it will be, or was, with its carrier. */
+static struct link_info at_work(const struct link_info *link)
 {
 	struct link_info up = *link;
 	up.flags |= IFF_UP | IFF_RUNNING;
+	return up;
+}
+
+/* Usable by default, or named in an advertisement. Carrier does not matter: a segment survives its loss. */
+static bool wanted(const struct model *m, const struct link_info *link)
+{
+	struct link_info up = at_work(link);
 	return link_usable(&up) || (named(m, link->name) && link_works(&up));
 }
 
@@ -155,22 +171,57 @@ static const struct link_info *link_of(const struct link_table *table, int index
 	return NULL;
 }
 
+static void close_at(struct segments *s, size_t i)
+{
+	const char *name = segment_link(s->open[i].segment)->name;
+	log_info("deleteARPResponder", KV("interface", name), "interface %s: no longer used", name);
+	segment_close(s->open[i].segment);
+	s->n--;
+	memmove(&s->open[i], &s->open[i + 1], (s->n - i) * sizeof(*s->open));
+}
+
 static bool close_unwanted(struct segments *s, const struct model *m, const struct link_table *table)
 {
 	bool changed = false;
 	for (size_t i = 0; i < s->n;) {
 		const struct link_info *link = link_of(table, s->open[i].index);
-		if (link && wanted(m, link)) {
+		if (link && wanted(m, link) && !segment_dead(s->open[i].segment)) {
 			i++;
 			continue;
 		}
-		log_info("deleteARPResponder", KV("interface", segment_link(s->open[i].segment)->name), "interface %s: no longer used",
-			 segment_link(s->open[i].segment)->name);
-		segment_close(s->open[i].segment);
-		s->open[i] = s->open[--s->n];
+		close_at(s, i);
 		changed = true;
 	}
 	return changed;
+}
+
+/* Forgets what was refused on links that are gone. */
+static void forget_refusals(struct segments *s, const struct link_table *table)
+{
+	for (size_t i = 0; i < s->n_refused;)
+		if (link_of(table, s->refused[i].index))
+			i++;
+		else
+			s->refused[i] = s->refused[--s->n_refused];
+}
+
+static void say_refused(struct segments *s, const struct link_info *link, int error, const char *text)
+{
+	size_t i = 0;
+	while (i < s->n_refused && s->refused[i].index != link->index)
+		i++;
+	if (i == s->n_refused) {
+		s->refused = mem_realloc(s->refused, (s->n_refused + 1) * sizeof(*s->refused));
+		s->refused[s->n_refused++] = (struct refusal){.index = link->index};
+	}
+	bool again = s->refused[i].error == error;
+	s->refused[i].error = error;
+	if (error == -EPERM && !s->said_no_right)   /* it is the same for all links */
+		log_error("rightMissing", NO_KV, "no permission to open packet sockets: this node answers for no address; run as root or "
+			  "give the container the capability NET_RAW (deploy/speaker.yaml shows where)");
+	else if (error != -EPERM && !again)
+		log_error("linkRefused", KV("interface", link->name), "%s", text);
+	s->said_no_right |= error == -EPERM;
 }
 
 static bool open_one(struct segments *s, const struct link_info *link, const struct ipv4_range *ranges, size_t n_ranges)
@@ -178,18 +229,30 @@ static bool open_one(struct segments *s, const struct link_info *link, const str
 	struct segment *segment;
 	struct error err;
 	char mac[MAC_TEXT];
+	size_t at = 0;
 	int rc = segment_open(&segment, s->loop, link, &s->config, ranges, n_ranges, &err);
 	if (rc < 0) {
-		if (s->refused_index != link->index || s->refused_error != rc)
-			log_error("linkRefused", KV("interface", link->name), "%s", err.text);
-		s->refused_index = link->index;
-		s->refused_error = rc;
+		say_refused(s, link, rc, err.text);
 		return false;
 	}
 	log_info("createARPResponder", KV("interface", link->name, "mac", mac_format(&link->mac, mac)), "interface %s: answering ARP for addresses we own", link->name);
 	segment_set_ready(segment, s->ready);
 	s->open = mem_realloc(s->open, (s->n + 1) * sizeof(*s->open));
-	s->open[s->n++] = (struct segment_entry){link->index, segment};
+	while (at < s->n && s->open[at].index < link->index)
+		at++;
+	memmove(&s->open[at + 1], &s->open[at], (s->n - at) * sizeof(*s->open));
+	s->open[at] = (struct segment_entry){.index = link->index, .segment = segment};
+	s->n++;
+	return true;
+}
+
+static bool update_one(struct segment_entry *e, const struct link_info *link)
+{
+	if (memcmp(segment_link(e->segment), link, sizeof(*link)) == 0)
+		return false;
+	if (link_works(segment_link(e->segment)) && !link_works(link))
+		e->lost_at = clock_now();
+	segment_update(e->segment, link);
 	return true;
 }
 
@@ -199,15 +262,15 @@ bool segments_follow(struct segments *s, const struct model *m, const char *node
 	struct ipv4_range *ranges;
 	size_t n_ranges = pool_ranges(m, &ranges);
 	bool changed = close_unwanted(s, m, table);
+	forget_refusals(s, table);
 	for (size_t i = 0; i < table->n; i++) {
 		const struct link_info *link = &table->links[i];
 		struct segment_entry *e = entry_of(s, link->index);
-		if (!e && wanted(m, link) && link_works(link))
-			changed |= open_one(s, link, ranges, n_ranges);
-		if (e && memcmp(segment_link(e->segment), link, sizeof(*link)) != 0) {
-			segment_update(e->segment, link);
-			changed = true;
-		}
+		bool opened = !e && wanted(m, link) && link_works(link) && open_one(s, link, ranges, n_ranges);
+		changed |= opened || (e && update_one(e, link));
+		/* Perhaps made anew: what we still think is ours may have gone to others meanwhile. */
+		if (opened)
+			s->config.on_return(s->config.data, entry_of(s, link->index)->segment);
 	}
 	for (size_t i = 0; i < s->n; i++) {
 		segment_set_ranges(s->open[i].segment, ranges, n_ranges);
@@ -217,22 +280,27 @@ bool segments_follow(struct segments *s, const struct model *m, const char *node
 	return changed;
 }
 
-size_t segments_describe(const struct segments *s, const struct model *m, struct node_link **linksp)
+size_t segments_describe(const struct segments *s, const struct model *m, int64_t now, struct node_link **linksp, int64_t *look_againp)
 {
 	size_t n = 0;
 	struct node_link *links = mem_zalloc((s->n + 1) * sizeof(*links));
+	*look_againp = CLOCK_NEVER;
 	for (size_t i = 0; i < s->n; i++) {
-		const struct link_info *info = segment_link(s->open[i].segment);
-		if (!link_works(info))
-			continue;
+		struct link_info info = at_work(segment_link(s->open[i].segment));
+		if (!link_works(segment_link(s->open[i].segment))) {
+			int64_t believed = s->open[i].lost_at + s->config.liveness_interval;
+			if (now >= believed)
+				continue;
+			*look_againp = clock_min(*look_againp, believed);
+		}
 		struct node_link *l = &links[n++];
-		memcpy(l->name, info->name, sizeof(l->name));
-		l->mac = info->mac;
-		l->by_default = link_usable(info) || !named(m, info->name);
+		memcpy(l->name, info.name, sizeof(l->name));
+		l->mac = info.mac;
+		l->by_default = link_usable(&info) || !named(m, info.name);
 		/* Link-local addresses come and go and lead nowhere. */
-		for (size_t j = 0; j < info->n_addresses; j++)
-			if (info->addresses[j].address.family == ADDRESS_V4)
-				l->addresses[l->n_addresses++] = info->addresses[j];
+		for (size_t j = 0; j < info.n_addresses; j++)
+			if (info.addresses[j].address.family == ADDRESS_V4)
+				l->addresses[l->n_addresses++] = info.addresses[j];
 	}
 	*linksp = links;
 	return n;

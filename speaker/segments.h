@@ -18,8 +18,9 @@ void segments_close(struct segments *s);   /* NULL is fine */
  * True when the result differs from the last time. */
 bool segments_follow(struct segments *s, const struct model *m, const char *node);
 
-/* The links with an open segment, as the node's record shows them; to free(). */
-size_t segments_describe(const struct segments *s, const struct model *m, struct node_link **linksp);
+/* The links with an open segment, as the node's record shows them, by index; to free(). One that lost its carrier less than a
+ * liveness interval ago is still among them: nobody else could have noticed. *look_againp: when that may change. */
+size_t segments_describe(const struct segments *s, const struct model *m, int64_t now, struct node_link **linksp, int64_t *look_againp);
 
 struct segment *segments_find(const struct segments *s, const char *link);   /* by name; NULL */
 size_t segments_count(const struct segments *s);

@@ -49,6 +49,10 @@ struct speaker_role {
 	struct deadline timer;
 	struct api_call *node_call;     /* a write of our own record */
 	int64_t node_retry_at;
+	struct node_link *links;        /* as our record is to say */
+	size_t n_links;
+	int64_t links_until;            /* then they may be others */
+	struct node_record own;         /* the same and what the record still says: by this we judge ourselves */
 	unsigned seen_revision;
 	bool news, links_changed, ready, leaving, said_unknown;
 	int64_t synced_at;              /* 0: not yet */
@@ -108,13 +112,22 @@ static void on_heard_again(void *data, struct segment *s, const char *peer)
 	look_again(role);
 }
 
-/* The link was away long enough for others to have taken over what is ours there: silent until we have asked. */
+static bool answered_anywhere(const struct speaker_role *role, uint32_t ip)
+{
+	for (size_t i = 0; i < segments_count(role->segments); i++)
+		if (segment_owns(segments_at(role->segments, i), ip))
+			return true;
+	return false;
+}
+
+/* The link was away long enough for others to have taken over what is ours there: silent until we have asked. It may be a
+ * new one, in place of the only one that an address was answered on. */
 static void on_return(void *data, struct segment *s)
 {
 	struct speaker_role *role = data;
 	struct owned_address *o, *tmp;
 	HASH_ITER(hh, role->addresses, o, tmp)
-		if (segment_owns(s, address_to_v4(&o->core.address))) {
+		if (segment_owns(s, address_to_v4(&o->core.address)) || !answered_anywhere(role, address_to_v4(&o->core.address))) {
 			ownership_link_back(&o->core, clock_now());
 			apply_answering(role, o, NULL);
 		}
@@ -204,11 +217,37 @@ static void on_node_record(void *data, const struct api_result *result)
 	look_again(role);
 }
 
+/* A record lags behind the links. It is written through one of them: with a link that went and came back, the word that it
+ * went may reach the API server seconds after its return, when TCP sends it again. So a link that works counts for us
+ * whatever the record says; one that does not, until the record says so: then the API server can be reached, and a
+ * successor be named (R7). */
+static void see_own_links(struct speaker_role *role, int64_t now)
+{
+	struct model *m = model_of(role);
+	const struct node_record *said = model_node_record(m, role->node);
+	free(role->links);
+	role->n_links = segments_describe(role->segments, m, now, &role->links, &role->links_until);
+	struct node_record own = {.node = (char *)role->node, .n_links = role->n_links};
+	own.links = mem_zalloc((role->n_links + (said ? said->n_links : 0) + 1) * sizeof(*own.links));
+	if (role->n_links)
+		memcpy(own.links, role->links, role->n_links * sizeof(*own.links));
+	for (size_t i = 0; said && i < said->n_links; i++)
+		if (!node_record_link(&own, said->links[i].name))
+			own.links[own.n_links++] = said->links[i];
+	if (m->own ? node_record_says(&own, role->own.links, role->own.n_links) : !said) {   /* not before there was a record */
+		free(own.links);
+		return;
+	}
+	free(role->own.links);
+	role->own = own;
+	m->own = &role->own;
+	role->seen_revision = ++m->revision;
+}
+
 /* Written only when it would say something else. Made again when it is gone; never without the Node that owns it. */
 static void publish_node(struct speaker_role *role)
 {
 	struct model *m = model_of(role);
-	struct node_link *links;
 	const struct node *node = model_node(m, role->node);
 	const struct node_record *have = model_node_record(m, role->node);
 	if (!node && m->nodes_synced && !role->said_unknown) {
@@ -217,12 +256,10 @@ static void publish_node(struct speaker_role *role)
 	}
 	if (!node || role->node_call || clock_now() < role->node_retry_at || role->leaving)
 		return;
-	size_t n = segments_describe(role->segments, m, &links);
 	if (!have)
-		send_node_record(role, "POST", NULL, node_record_body(role->node, node->meta.uid, cluster_namespace(role->cluster), m->lb_class, links, n));
-	else if (!node_record_says(have, links, n))
-		send_node_record(role, "PATCH", have->meta.name, node_record_patch(have, links, n));
-	free(links);
+		send_node_record(role, "POST", NULL, node_record_body(role->node, node->meta.uid, cluster_namespace(role->cluster), m->lb_class, role->links, role->n_links));
+	else if (!node_record_says(have, role->links, role->n_links))
+		send_node_record(role, "PATCH", have->meta.name, node_record_patch(have, role->links, role->n_links));
 }
 
 /* ---- one address ---- */
@@ -252,9 +289,12 @@ static struct owned_address *address_get(struct speaker_role *role, const struct
 /* The segment whose verdicts count for this address: that of the first link we would use. */
 static struct segment *segment_for(const struct speaker_role *role, const struct owned_address *o)
 {
-	for (size_t i = 0; i < o->n_candidates; i++)
-		if (strcmp(o->candidates[i].node, role->node) == 0)
-			return segments_find(role->segments, o->candidates[i].link->name);
+	for (size_t i = 0; i < o->n_candidates; i++) {
+		bool me = strcmp(o->candidates[i].node, role->node) == 0;
+		struct segment *s = me ? segments_find(role->segments, o->candidates[i].link->name) : NULL;   /* NULL: renamed since */
+		if (s)
+			return s;
+	}
 	return segments_count(role->segments) ? segments_at(role->segments, 0) : NULL;
 }
 
@@ -302,11 +342,13 @@ static struct ownership_view view_of(const struct speaker_role *role, const stru
 	const struct segment *s = segment_for(role, o);
 	struct ownership_view v = {.me = role->node, .record = r, .leaving = role->leaving, .api = cluster_api_answers(role->cluster),
 				   .interval = role->options->liveness_interval, .candidates = up};
+	bool better = false;   /* somebody who has the right link; they come first */
 	for (size_t i = 0; i < o->n_candidates; i++) {
 		const char *node = o->candidates[i].node;
 		bool me = strcmp(node, role->node) == 0;
 		enum liveness_state state = s && !me ? segment_liveness(s, node) : LIVENESS_UNKNOWN;
-		v.eligible |= me;
+		v.eligible |= me && !(o->candidates[i].makeshift && better);
+		better |= !me && !o->candidates[i].makeshift && state != LIVENESS_DEAD && state != LIVENESS_SPEAKER_DOWN;
 		if (state != LIVENESS_DEAD && state != LIVENESS_SPEAKER_DOWN)
 			up[v.n_candidates++] = node;
 	}
@@ -327,9 +369,8 @@ static struct ownership_view view_of(const struct speaker_role *role, const stru
 static void apply_answering(struct speaker_role *role, struct owned_address *o, const struct record *r)
 {
 	const struct node_link *links[LINKS_MAX];
-	const struct node_record *record = model_node_record(model_of(role), role->node);
 	uint32_t ip = address_to_v4(&o->core.address);
-	size_t n = r && record && o->core.state == OWNERSHIP_OWNED ? election_links(model_of(role), r, record, links, LINKS_MAX) : 0;
+	size_t n = r && model_of(role)->own && o->core.state == OWNERSHIP_OWNED ? election_links(model_of(role), r, &role->own, links, LINKS_MAX) : 0;
 	if (o->core.state == OWNERSHIP_LEAVING)
 		return;
 	for (size_t i = 0; i < segments_count(role->segments); i++) {
@@ -549,10 +590,10 @@ void speaker_role_step(void *data)
 	bool links_changed = false;
 	notice_sleep(role, now);
 	if (m->revision != role->seen_revision || role->links_changed) {
-		segments_follow(role->segments, m, role->node);
-		links_changed = role->links_changed;
+		/* Links of no interest to us come and go with every container. */
+		links_changed = segments_follow(role->segments, m, role->node);
+		role->news |= links_changed || m->revision != role->seen_revision;
 		role->links_changed = false;
-		role->news = true;
 		role->seen_revision = m->revision;
 	}
 	if (!role->news || !cluster_synced(role->cluster))
@@ -560,9 +601,10 @@ void speaker_role_step(void *data)
 	role->news = false;
 	if (!role->synced_at)
 		role->synced_at = now;
+	see_own_links(role, now);
 	publish_node(role);
 	neighbourhood_follow(role->neighbourhood, links_changed, now);
-	int64_t wake = evaluate_all(role, now);
+	int64_t wake = clock_min(evaluate_all(role, now), role->links_until);
 	/* Alive means: I answer for everything that is mine (finding 17). */
 	if (!role->ready) {
 		role->ready = true;
@@ -677,6 +719,8 @@ static void on_timer_closed(void *data)
 {
 	struct speaker_role *role = data;
 	tally_free(role->tally);
+	free(role->links);
+	free(role->own.links);
 	free(role);
 }
 
@@ -688,6 +732,7 @@ void speaker_role_close(struct speaker_role *role)
 	HASH_ITER(hh, role->addresses, o, tmp)
 		address_free(o);
 	api_cancel(role->node_call);
+	model_of(role)->own = NULL;
 	neighbourhood_close(role->neighbourhood);
 	segments_close(role->segments);
 	events_close(role->events);

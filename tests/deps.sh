@@ -2,7 +2,7 @@
 # Installs the Debian packages that building and testing need and this machine lacks; says nothing when all are there.
 set -eu
 PACKAGES="gcc make pkg-config libc6-dev libuv1-dev libcurl4-openssl-dev libjansson-dev libpcap-dev libyaml-dev libssl-dev libmicrohttpd-dev uthash-dev
-libcmocka-dev python3 python3-pytest python3-yaml openssl iproute2 iputils-arping nftables dnsmasq-base valgrind procps ca-certificates"
+libcmocka-dev clang libclang-rt-14-dev python3 python3-pytest python3-yaml openssl iproute2 iputils-arping nftables dnsmasq-base valgrind procps ca-certificates"
 missing=""
 for p in $PACKAGES; do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q "ok installed" || missing="$missing $p"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs the tests, a part at a time, and ends with one line: N passed, N failed[, N skipped].
-#   tests/run.sh BUILD unit|table|standin|e2e|all       K=name chooses end-to-end tests
+#   tests/run.sh BUILD unit|fuzz|table|standin|e2e|all       K=name chooses end-to-end tests; FUZZ_TIME=seconds a fuzzer
 # A skip must be named in tests/skips with the kernel feature it needs; any other skip counts as a failure when CI is set.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -92,33 +92,37 @@ run_table() {   # many small cases: only what fails is shown
 	run_pytest table -q tests/allocation
 }
 
-# Names of the failed tests of a JUnit file, for -k.
-failed_names() {
-	"$PYTHON" - "$1" <<'PY'
-import sys, xml.etree.ElementTree as tree
-print(" or ".join(sorted({case.get("name").split("[")[0] for case in tree.parse(sys.argv[1]).getroot().iter("testcase")
-                          if case.find("failure") is not None or case.find("error") is not None})))
-PY
+# One fuzzer: what it has found out is kept in build-fuzz/, the corpus in the tree is only read. rc file: its exit code.
+fuzz_one() {   # program, seconds, seed
+	local name=$(basename "$1")
+	local found=build-fuzz/corpus/$name crashes=build-fuzz/crashes
+	mkdir -p "$found" "$crashes"
+	timeout $(($2 * 2 + 60)) "$1" -seed="$3" -max_total_time="$2" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+		-artifact_prefix="$crashes/$name-" "$found" "tests/fuzz/corpus/${name#fuzz_}" >"$RESULTS/$name.log" 2>&1
+	echo $? >"$RESULTS/$name.rc"
 }
 
-# Faults in real time, on a machine that others use too: noise must not fail, a hang or a wrong path must. What fails is run
-# once more, alone, and that is said; failing twice is failing.
-run_failover() {
-	local start=$(seconds) ok bad skip code again
-	start_pytest failover "$@"
-	code=$?
-	read -r ok bad skip < <(count_junit "$RESULTS/failover.xml")
-	again=$([ -f "$RESULTS/failover.xml" ] && failed_names "$RESULTS/failover.xml")
-	if [ -n "$again" ]; then
-		echo "FAILED AT FIRST, run once more: $again"
-		if start_pytest failover-again "$@" -k "$again"; then
-			ok=$((ok + bad)); bad=0; code=0
-			times="$times  passed only when run again: $again"$'\n'
+run_fuzz() {
+	local start=$(seconds) ok=0 bad=0 name program seed=${FUZZ_SEED:-$((RANDOM * 32768 + RANDOM + 1))} time=${FUZZ_TIME:-30}
+	echo "fuzzers: $time s each, FUZZ_SEED=$seed"
+	rm -f "$RESULTS"/fuzz_*
+	for program in build-fuzz/fuzz_*; do
+		fuzz_one "$program" "$time" "$seed" &
+	done
+	wait
+	for program in tests/fuzz/fuzz_*.c; do   # not those that were built: none missing is one passed
+		name=$(basename "$program" .c)
+		if [ "$(cat "$RESULTS/$name.rc" 2>/dev/null)" = 0 ]; then
+			ok=$((ok + 1))
+			printf '  %-28s %s inputs\n' "$name" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$RESULTS/$name.log")"
+		else
+			bad=$((bad + 1))
+			printf '  %-28s failed\n' "$name"
+			grep -v '^#[0-9]*\s' "$RESULTS/$name.log" | tail -40
 		fi
-	fi
-	[ $code -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
-	passed=$((passed + ok)); failed=$((failed + bad)); skipped=$((skipped + skip))
-	note failover "$start" "$ok" "$bad"
+	done
+	passed=$((passed + ok)); failed=$((failed + bad))
+	note fuzz "$start" "$ok" "$bad"
 }
 
 run_standin() {
@@ -150,16 +154,17 @@ run_e2e() {
 	code=$?
 	cat "$RESULTS/api.log"
 	finish_pytest api "$start" $code
-	run_failover $last
+	run_pytest failover $last
 }
 
 case $PART in
 unit) echo "unit tests"; run_unit ;;
+fuzz) run_fuzz ;;
 table) run_table ;;
 standin) run_standin ;;
 e2e) run_e2e ;;
-all) echo "unit tests"; run_unit; run_table; run_standin; run_e2e ;;
-*) echo "usage: tests/run.sh BUILD unit|table|standin|e2e|all" >&2; exit 2 ;;
+all) echo "unit tests"; run_unit; run_fuzz; run_table; run_standin; run_e2e ;;
+*) echo "usage: tests/run.sh BUILD unit|fuzz|table|standin|e2e|all" >&2; exit 2 ;;
 esac
 
 printf '\n%s' "$times"

@@ -125,13 +125,13 @@ class HomeLab:
         self._ip(member.ns, f"route add default via {self._subnet[1]}")
         return member
 
-    def plug(self, name, interface, cidr, mac, bridge=BRIDGE):
+    def plug(self, name, interface, cidr, mac, bridge=BRIDGE, index=None):
         """A network card for a member: a veth whose other end is a port of the bridge."""
         member = self.members[name]
         port = f"port{next(self._ports)}"
         member.ports[interface] = port
         self._ip(self.bridge_ns,
-                 f"link add {port} type veth peer name {interface} netns {member.ns}",
+                 f"link add {port} type veth peer name {interface} netns {member.ns}" + (f" index {index}" if index else ""),
                  f"link set {port} master {bridge} up")
         self._ip(member.ns,
                  f"link set {interface} address {mac} up",

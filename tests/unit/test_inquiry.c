@@ -24,6 +24,7 @@ static struct link_table table_of(const struct link_case *cases, size_t n)
 		l->index = (int)i + 1;
 		strcpy(l->name, cases[i].name);
 		l->master = cases[i].master;
+		l->port = l->master != 0;
 		l->flags = cases[i].flags;
 		l->type = ARPHRD_ETHER;
 		for (size_t j = 0; j < 3 && cases[i].addresses[j]; j++)
