@@ -11,12 +11,12 @@
 #include "speaker/election.h"
 #include "speaker/neighbourhood.h"
 #include "speaker/ownership.h"
+#include "speaker/presence.h"
 #include "speaker/segments.h"
 
 #define LOOK_TIMEOUT (300 * CLOCK_MS)    /* two nodes answer meanwhile, so no longer */
 #define WRITE_TIMEOUT (5 * CLOCK_S)
 #define PROBE_TIMEOUT (500 * CLOCK_MS)   /* of a write while the API server is away: does it answer again? */
-#define RETRY CLOCK_S
 #define LEAVE_TIMEOUT (1800 * CLOCK_MS)  /* SIGTERM ends within 2 s */
 #define TRUST_AFTER (60 * CLOCK_S)       /* NotReady may be left over from an API outage (the issue's own rule) */
 #define SLEPT CLOCK_S
@@ -42,19 +42,14 @@ struct speaker_role {
 	const char *node;
 	struct events *events;
 	struct segments *segments;
+	struct presence *presence;
 	struct neighbourhood *neighbourhood;
 	struct census_times census;
 	struct tally *tally;
 	struct owned_address *addresses;
 	struct deadline timer;
-	struct api_call *node_call;     /* a write of our own record */
-	int64_t node_retry_at;
-	struct node_link *links;        /* as our record is to say */
-	size_t n_links;
-	int64_t links_until;            /* then they may be others */
-	struct node_record own;         /* the same and what the record still says: by this we judge ourselves */
 	unsigned seen_revision;
-	bool news, links_changed, ready, leaving, said_unknown;
+	bool news, links_changed, ready, leaving;
 	int64_t synced_at;              /* 0: not yet */
 	int64_t tick_due;               /* when the loop should have woken at the latest; CLOCK_NEVER: it may sleep */
 	int64_t leave_by;
@@ -170,96 +165,9 @@ static void on_links(void *data)
 	look_again(role);
 }
 
-/* ---- this node's own record ---- */
-
 static char *lease_path(const struct speaker_role *role, const char *name)
 {
-	return mem_printf("/apis/coordination.k8s.io/v1/namespaces/%s/leases%s%s", cluster_namespace(role->cluster), name ? "/" : "", name ? name : "");
-}
-
-static void wake_at(struct speaker_role *role, int64_t at)
-{
-	deadline_set(&role->timer, clock_min(role->timer.at, at));
-}
-
-static void on_node_record(void *data, const struct api_result *result);
-
-static void send_node_record(struct speaker_role *role, const char *method, const char *name, json_t *body)
-{
-	char *path = lease_path(role, name);
-	struct api_request request = {.method = method, .path = path, .body = body, .timeout = WRITE_TIMEOUT, .on_result = on_node_record, .data = role,
-				      .content_type = !body ? NULL : strcmp(method, "PATCH") == 0 ? API_MERGE_PATCH : API_JSON};
-	role->node_call = api_send(cluster_api(role->cluster), &request);
-	json_decref(body);
-	free(path);
-}
-
-static void on_node_record(void *data, const struct api_result *result)
-{
-	struct speaker_role *role = data;
-	role->node_call = NULL;
-	if (api_succeeded(result)) {
-		cluster_take_lease(role->cluster, result->body);
-	} else if (result->status == 409) {
-		char *name = node_record_name(role->node);
-		send_node_record(role, "GET", name, NULL);
-		free(name);
-	} else {
-		if (result->status == 404) {
-			char *name = node_record_name(role->node);
-			model_drop_node_record(model_of(role), name);
-			free(name);
-		} else
-			log_warn("nodeRecordFailed", NO_KV, "%s", result->message);
-		role->node_retry_at = clock_now() + RETRY;
-		wake_at(role, role->node_retry_at);
-	}
-	look_again(role);
-}
-
-/* A record lags behind the links. It is written through one of them: with a link that went and came back, the word that it
- * went may reach the API server seconds after its return, when TCP sends it again. So a link that works counts for us
- * whatever the record says; one that does not, until the record says so: then the API server can be reached, and a
- * successor be named (R7). */
-static void see_own_links(struct speaker_role *role, int64_t now)
-{
-	struct model *m = model_of(role);
-	const struct node_record *said = model_node_record(m, role->node);
-	free(role->links);
-	role->n_links = segments_describe(role->segments, m, now, &role->links, &role->links_until);
-	struct node_record own = {.node = (char *)role->node, .n_links = role->n_links};
-	own.links = mem_zalloc((role->n_links + (said ? said->n_links : 0) + 1) * sizeof(*own.links));
-	if (role->n_links)
-		memcpy(own.links, role->links, role->n_links * sizeof(*own.links));
-	for (size_t i = 0; said && i < said->n_links; i++)
-		if (!node_record_link(&own, said->links[i].name))
-			own.links[own.n_links++] = said->links[i];
-	if (m->own ? node_record_says(&own, role->own.links, role->own.n_links) : !said) {   /* not before there was a record */
-		free(own.links);
-		return;
-	}
-	free(role->own.links);
-	role->own = own;
-	m->own = &role->own;
-	role->seen_revision = ++m->revision;
-}
-
-/* Written only when it would say something else. Made again when it is gone; never without the Node that owns it. */
-static void publish_node(struct speaker_role *role)
-{
-	struct model *m = model_of(role);
-	const struct node *node = model_node(m, role->node);
-	const struct node_record *have = model_node_record(m, role->node);
-	if (!node && m->nodes_synced && !role->said_unknown) {
-		role->said_unknown = true;
-		log_error("nodeUnknown", NO_KV, "Node %s: not found in the cluster; --node-name must be a name of `kubectl get nodes`; waiting for it", role->node);
-	}
-	if (!node || role->node_call || clock_now() < role->node_retry_at || role->leaving)
-		return;
-	if (!have)
-		send_node_record(role, "POST", NULL, node_record_body(role->node, node->meta.uid, cluster_namespace(role->cluster), m->lb_class, role->links, role->n_links));
-	else if (!node_record_says(have, role->links, role->n_links))
-		send_node_record(role, "PATCH", have->meta.name, node_record_patch(have, role->links, role->n_links));
+	return mem_printf("/apis/coordination.k8s.io/v1/namespaces/%s/leases/%s", cluster_namespace(role->cluster), name);
 }
 
 /* ---- one address ---- */
@@ -370,7 +278,7 @@ static void apply_answering(struct speaker_role *role, struct owned_address *o, 
 {
 	const struct node_link *links[LINKS_MAX];
 	uint32_t ip = address_to_v4(&o->core.address);
-	size_t n = r && model_of(role)->own && o->core.state == OWNERSHIP_OWNED ? election_links(model_of(role), r, &role->own, links, LINKS_MAX) : 0;
+	size_t n = r && model_of(role)->own && o->core.state == OWNERSHIP_OWNED ? election_links(model_of(role), r, model_of(role)->own, links, LINKS_MAX) : 0;
 	if (o->core.state == OWNERSHIP_LEAVING)
 		return;
 	for (size_t i = 0; i < segments_count(role->segments); i++) {
@@ -587,24 +495,29 @@ void speaker_role_step(void *data)
 	struct speaker_role *role = data;
 	struct model *m = model_of(role);
 	int64_t now = clock_now();
-	bool links_changed = false;
+	bool all_links_changed = role->links_changed;
 	notice_sleep(role, now);
 	if (m->revision != role->seen_revision || role->links_changed) {
 		/* Links of no interest to us come and go with every container. */
-		links_changed = segments_follow(role->segments, m, role->node);
-		role->news |= links_changed || m->revision != role->seen_revision;
+		role->news |= segments_follow(role->segments, m, role->node) || m->revision != role->seen_revision;
 		role->links_changed = false;
 		role->seen_revision = m->revision;
 	}
-	if (!role->news || !cluster_synced(role->cluster))
+	if (!cluster_synced(role->cluster))
+		return;
+	if (all_links_changed)   /* but a pool address on one of them is of interest */
+		neighbourhood_follow(role->neighbourhood, true, now);
+	if (!role->news)
 		return;
 	role->news = false;
 	if (!role->synced_at)
 		role->synced_at = now;
-	see_own_links(role, now);
-	publish_node(role);
-	neighbourhood_follow(role->neighbourhood, links_changed, now);
-	int64_t wake = clock_min(evaluate_all(role, now), role->links_until);
+	if (presence_look(role->presence, now))
+		role->seen_revision = m->revision;
+	if (!role->leaving)
+		presence_publish(role->presence, now);
+	neighbourhood_follow(role->neighbourhood, false, now);
+	int64_t wake = clock_min(evaluate_all(role, now), presence_deadline(role->presence, now));
 	/* Alive means: I answer for everything that is mine (finding 17). */
 	if (!role->ready) {
 		role->ready = true;
@@ -614,8 +527,6 @@ void speaker_role_step(void *data)
 	check_left(role, now);
 	if (role->leaving)
 		wake = clock_min(wake, role->leave_by);
-	if (role->node_retry_at > now)
-		wake = clock_min(wake, role->node_retry_at);
 	/* Rules about an outage ripen without any event. */
 	if (cluster_api_answers(role->cluster) && now - cluster_answers_since(role->cluster) <= TRUST_AFTER)
 		wake = clock_min(wake, cluster_answers_since(role->cluster) + TRUST_AFTER + CLOCK_MS);
@@ -691,6 +602,7 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 	deadline_init(&role->timer, loop, on_due, role);
 	struct neighbourhood_config around = {.cluster = cluster, .segments = role->segments, .events = role->events, .node = role->node,
 					      .on_news = look_again_later, .data = role};
+	presence_init(&role->presence, cluster, role->segments, role->node, look_again_later, role);
 	neighbourhood_init(&role->neighbourhood, loop, &around);
 	*rolep = role;
 	return 0;
@@ -707,7 +619,7 @@ void speaker_role_leave(struct speaker_role *role, void (*on_done)(void *data), 
 	role->leave_by = clock_now() + LEAVE_TIMEOUT;
 	role->on_left = on_done;
 	role->left_data = data;
-	wake_at(role, role->leave_by);
+	deadline_set(&role->timer, clock_min(role->timer.at, role->leave_by));
 	if (!cluster_synced(role->cluster))   /* nothing was ever taken */
 		role->leave_by = 0;
 	look_again(role);
@@ -719,8 +631,6 @@ static void on_timer_closed(void *data)
 {
 	struct speaker_role *role = data;
 	tally_free(role->tally);
-	free(role->links);
-	free(role->own.links);
 	free(role);
 }
 
@@ -731,8 +641,7 @@ void speaker_role_close(struct speaker_role *role)
 		return;
 	HASH_ITER(hh, role->addresses, o, tmp)
 		address_free(o);
-	api_cancel(role->node_call);
-	model_of(role)->own = NULL;
+	presence_close(role->presence);
 	neighbourhood_close(role->neighbourhood);
 	segments_close(role->segments);
 	events_close(role->events);
