@@ -25,15 +25,18 @@ struct entry {
 	bool stranger;            /* heard last */
 	unsigned asks;            /* of ours, since it is wanted */
 	int64_t known_since;
-	int64_t heard_at;
+	int64_t heard_at, stranger_at;
 	struct {
 		int64_t asked_at, counts_at;   /* counts as unanswered from then on */
+		bool ours;                     /* one of ours has answered, no stranger */
 	} open[OPEN_MAX];         /* questions that may be answered yet, in order */
 	size_t n_open;
 	int64_t asked_at;         /* the last one */
 	int64_t own_asked_at;
-	unsigned unanswered;      /* in a row */
-	int64_t unanswered_at;    /* the last of these was asked then */
+	unsigned unanswered;      /* in a row, */
+	int64_t unanswered_at;    /* and the last of these was asked then */
+	unsigned quiet;           /* the same, by strangers */
+	int64_t quiet_at;
 	UT_hash_handle hh;
 };
 
@@ -85,7 +88,7 @@ static struct entry *find_or_add(struct census *c, uint32_t address, int64_t now
 	e = mem_zalloc(sizeof(*e));
 	e->address = address;
 	e->known_since = now;
-	e->heard_at = e->asked_at = e->own_asked_at = e->unanswered_at = INT64_MIN / 2;
+	e->heard_at = e->stranger_at = e->quiet_at = e->asked_at = e->own_asked_at = e->unanswered_at = INT64_MIN / 2;
 	HASH_ADD(hh, c->entries, address, sizeof(e->address), e);
 	return e;
 }
@@ -94,15 +97,19 @@ static struct entry *find_or_add(struct census *c, uint32_t address, int64_t now
 static void settle(struct entry *e, int64_t now)
 {
 	while (e->n_open && now >= e->open[0].counts_at) {
-		e->unanswered++;
-		e->unanswered_at = e->open[0].asked_at;
+		if (!e->open[0].ours) {
+			e->unanswered++;
+			e->unanswered_at = e->open[0].asked_at;
+		}
+		e->quiet++;
+		e->quiet_at = e->open[0].asked_at;
 		memmove(&e->open[0], &e->open[1], --e->n_open * sizeof(e->open[0]));
 	}
 }
 
 static void forget_evidence(struct entry *e)
 {
-	e->unanswered = 0;
+	e->unanswered = e->quiet = 0;
 	e->n_open = 0;
 }
 
@@ -152,9 +159,17 @@ void census_heard(struct census *c, uint32_t address, bool stranger, int64_t now
 	struct entry *e = find_or_add(c, address, now);
 	if (!e)
 		return;
+	settle(e, now);
 	e->heard_at = now;
-	e->stranger = stranger;
-	forget_evidence(e);
+	e->stranger = stranger || now - e->stranger_at < c->times->silence;
+	if (stranger) {
+		e->stranger_at = now;
+		forget_evidence(e);
+		return;
+	}
+	e->unanswered = 0;
+	for (size_t i = 0; i < e->n_open; i++)
+		e->open[i].ours = true;
 }
 
 static void ask(const struct census *c, struct entry *e, int64_t wait, int64_t now)
@@ -164,6 +179,7 @@ static void ask(const struct census *c, struct entry *e, int64_t wait, int64_t n
 		return;   /* several in a short time count once */
 	e->asked_at = now;
 	e->open[e->n_open].asked_at = now;
+	e->open[e->n_open].ours = false;
 	e->open[e->n_open++].counts_at = now + wait;
 }
 
@@ -252,12 +268,20 @@ bool census_is_free(struct census *c, uint32_t address, int64_t now)
 	return e->unanswered >= c->times->questions && now - e->unanswered_at < c->times->fresh;
 }
 
+bool census_is_unheard(struct census *c, uint32_t address, int64_t now)
+{
+	struct entry *e = find(c, address);
+	if (!e)
+		return false;
+	int64_t since = e->stranger_at > e->known_since ? e->stranger_at : e->known_since;
+	return now - since >= c->times->silence;
+}
+
 bool census_is_silent(struct census *c, uint32_t address, int64_t now)
 {
 	struct entry *e = find(c, address);
 	if (!e)
 		return false;
 	settle(e, now);
-	int64_t since = e->heard_at > e->known_since ? e->heard_at : e->known_since;
-	return now - since >= c->times->silence && e->unanswered >= c->times->questions && now - e->unanswered_at < c->times->fresh;
+	return census_is_unheard(c, address, now) && e->quiet >= c->times->questions && now - e->quiet_at < c->times->fresh;
 }

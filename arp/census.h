@@ -44,6 +44,9 @@ int64_t census_deadline(const struct census *c);
 /* Nobody uses it, by fresh evidence. */
 bool census_is_free(struct census *c, uint32_t address, int64_t now);
 
+/* No stranger was heard with it for `silence`, by us who have listened as long; nothing more where nobody can ask. */
+bool census_is_unheard(struct census *c, uint32_t address, int64_t now);
+
 /* The stranger that used it has gone: nothing heard for `silence`, by us who have listened as long and asked. */
 bool census_is_silent(struct census *c, uint32_t address, int64_t now);
 

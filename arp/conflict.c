@@ -25,7 +25,7 @@ const char *conflict_state_name(enum conflict_state state)
 
 void conflict_init(struct conflict *c, const struct conflict_times *times, bool give_up)
 {
-	*c = (struct conflict){.times = times, .give_up = give_up, .next = CLOCK_NEVER, .ask_at = CLOCK_NEVER, .heard_at = INT64_MIN / 2,
+	*c = (struct conflict){.times = times, .give_up = give_up, .next = CLOCK_NEVER, .ask_at = CLOCK_NEVER, .heard_at = INT64_MIN / 2, .reported_at = INT64_MIN / 2,
 			       .conflict_at = INT64_MIN / 2, .defended_at = INT64_MIN / 2};
 }
 
@@ -55,6 +55,7 @@ unsigned conflict_start(struct conflict *c, enum conflict_claim claim, int64_t n
 		return 0;
 	c->claim = claim;
 	c->reported = c->second = false;
+	c->reported_at = INT64_MIN / 2;
 	c->conflict_at = INT64_MIN / 2;
 	switch (claim) {
 	case CONFLICT_CLAIM_PROBE:
@@ -77,18 +78,20 @@ void conflict_stop(struct conflict *c)
 	c->defended_at = defended_at;
 }
 
-static unsigned report(struct conflict *c)
+/* Ever new MACs do not make ever more reports. */
+static unsigned report(struct conflict *c, int64_t now)
 {
-	if (c->reported)
+	if (c->reported || now - c->reported_at < c->times->defend)
 		return 0;
 	c->reported = true;
+	c->reported_at = now;
 	return CONFLICT_DO_REPORT;
 }
 
-static unsigned refuse(struct conflict *c)
+static unsigned refuse(struct conflict *c, int64_t now)
 {
 	enter(c, CONFLICT_REFUSED, CLOCK_NEVER);
-	return CONFLICT_DO_REFUSE | report(c);
+	return CONFLICT_DO_REFUSE | report(c, now);
 }
 
 /* Not announced yet, and somebody answers for it. */
@@ -103,16 +106,16 @@ static unsigned judge(struct conflict *c, int64_t now)
 	case CONFLICT_NODE:
 		enter(c, CONFLICT_WAITING, now + c->times->node_quiet);
 		c->ask_at = now + c->times->node_ask;
-		return report(c);
+		return report(c, now);
 	case CONFLICT_STRANGER:
 		break;
 	}
 	if (c->claim == CONFLICT_CLAIM_PROBE)
-		return refuse(c);
+		return refuse(c, now);
 	/* It was in use before: whoever took it since does not get it. */
 	enter(c, CONFLICT_DEFENDING, now + c->times->quiet);
 	c->conflict_at = c->defended_at = now;
-	return CONFLICT_DO_ANNOUNCE | report(c);
+	return CONFLICT_DO_ANNOUNCE | report(c, now);
 }
 
 /* §2.4: somebody uses what we have announced. */
@@ -125,9 +128,9 @@ static unsigned defend(struct conflict *c, int64_t now)
 	if (c->who == CONFLICT_UNKNOWN)
 		todo |= CONFLICT_DO_IDENTIFY;
 	else if (c->give_up && c->second && c->who == CONFLICT_STRANGER)
-		return refuse(c);
+		return refuse(c, now);
 	else
-		todo |= report(c);
+		todo |= report(c, now);
 	if (now - c->defended_at < c->times->defend)
 		return todo;
 	c->defended_at = now;
@@ -193,7 +196,7 @@ unsigned conflict_identified(struct conflict *c, const struct mac *mac, enum con
 			enter(c, CONFLICT_CLAIMED, CLOCK_NEVER);
 			return 0;
 		}
-		return c->give_up && c->second && who == CONFLICT_STRANGER ? refuse(c) : report(c);
+		return c->give_up && c->second && who == CONFLICT_STRANGER ? refuse(c, now) : report(c, now);
 	case CONFLICT_NONE:
 	case CONFLICT_PROBING:
 	case CONFLICT_ASKING:

@@ -71,6 +71,7 @@ struct conflict {
 	struct mac mac;              /* the last one who was in the way */
 	enum conflict_who who;
 	bool reported;
+	int64_t reported_at;
 	int64_t heard_at;            /* from him */
 	int64_t conflict_at;         /* CLAIMED, DEFENDING: the last conflict */
 	bool second;                 /* ... came within DEFEND_INTERVAL of one before */

@@ -1,6 +1,7 @@
 #include "arp/segment.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "arp/announcer.h"
@@ -13,6 +14,7 @@
 #include "config/base/map.h"
 
 #define ANNOUNCE_BATCH 64
+#define ASKERS 8
 _Static_assert(ANNOUNCE_HOSTS == DIRECTORY_HOSTS && SEGMENT_ANNOUNCE_TO < DIRECTORY_HOSTS, "the gateway and all that are named have a place");
 
 struct claim {
@@ -32,6 +34,10 @@ struct segment {
 	struct liveness *liveness;
 	struct census *census;
 	struct claim *claims;
+	struct asker {
+		char name[NODE_NAME_SIZE];
+		int64_t at;
+	} askers[ASKERS];              /* peers that asked for pool addresses last */
 	int64_t claims_wake;           /* the least wake, or earlier */
 	struct ipv4_range *ranges;
 	size_t n_ranges;
@@ -100,8 +106,12 @@ static void carry_out_claim(struct segment *s, struct claim *c, unsigned todo, i
 	struct conflict *core = &c->core;
 	if (todo & CONFLICT_DO_PROBE)
 		probe(s, c->address);
-	if (todo & CONFLICT_DO_ASK)
-		segment_ask(s, c->address);
+	if (todo & CONFLICT_DO_ASK) {
+		if (link_own_address(&s->info))
+			segment_ask(s, c->address);
+		else   /* nothing else is possible from here */
+			probe(s, c->address);
+	}
 	if (todo & CONFLICT_DO_ANNOUNCE) {
 		responder_set(s->responder, c->address, true);
 		announcer_start(s->announcer, c->address, now);
@@ -180,7 +190,7 @@ static void pump(struct segment *s)
 	flush(s);
 	s->pumping = false;
 	int64_t wake = clock_min(announcer_deadline(s->announcer), liveness_deadline(s->liveness));
-	wake = clock_min(wake, clock_min(s->claims_wake, census_deadline(s->census)));
+	wake = clock_min(wake, clock_min(s->claims_wake, link_works(&s->info) ? census_deadline(s->census) : CLOCK_NEVER));
 	deadline_set(&s->timer, clock_min(wake, directory_deadline(s->directory)));
 }
 
@@ -197,10 +207,33 @@ static bool in_ranges(const struct segment *s, uint32_t address)
 	return false;
 }
 
+static void note_asker(struct segment *s, const char *peer, int64_t now)
+{
+	struct asker *oldest = &s->askers[0];
+	for (size_t i = 0; i < ASKERS; i++) {
+		if (strcmp(s->askers[i].name, peer) == 0) {
+			s->askers[i].at = now;
+			return;
+		}
+		if (s->askers[i].at < oldest->at)
+			oldest = &s->askers[i];
+	}
+	snprintf(oldest->name, sizeof(oldest->name), "%s", peer);
+	oldest->at = now;
+}
+
+bool segment_asks(const struct segment *s, const char *peer, int64_t since)
+{
+	for (size_t i = 0; i < ASKERS; i++)
+		if (strcmp(s->askers[i].name, peer) == 0 && s->askers[i].at >= since)
+			return true;
+	return false;
+}
+
 /* What the frame says about who uses which pool address. True: a claim may have something to do now. */
 static bool learn(struct segment *s, const struct arp_frame *frame, int64_t now)
 {
-	bool peer = segment_peer_of_mac(s, &frame->sha) != NULL;
+	const char *peer = segment_peer_of_mac(s, &frame->sha);
 	if (mac_equal(&frame->sha, &s->info.mac) || mac_equal(&frame->eth_src, &s->info.mac))
 		return false;   /* a guard speaks for us, or an echo of our own */
 	struct claim *used = frame->spa ? claim_find(s, frame->spa) : NULL;
@@ -210,8 +243,10 @@ static bool learn(struct segment *s, const struct arp_frame *frame, int64_t now)
 		who = s->config.on_sender(s->config.data, s, frame->spa, &frame->sha);
 	if (frame->spa && in_ranges(s, frame->spa))
 		census_heard(s->census, frame->spa, !peer, now);
-	if (peer && frame->op == ARP_REQUEST && frame->spa && frame->spa != frame->tpa && in_ranges(s, frame->tpa))
+	if (peer && frame->op == ARP_REQUEST && frame->spa && frame->spa != frame->tpa && in_ranges(s, frame->tpa)) {
 		census_asked(s->census, frame->tpa, now);
+		note_asker(s, peer, now);
+	}
 	if (used)
 		carry_out_claim(s, used, conflict_heard(&used->core, &frame->sha, false, who, now), now);
 	else if (probed)

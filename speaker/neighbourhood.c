@@ -11,12 +11,13 @@
 #include "speaker/acquaintances.h"
 #include "speaker/election.h"
 #include "speaker/foreign_writes.h"
-#include "speaker/put_aside.h"
 #include "speaker/wanted_addresses.h"
 
 #define FOLLOW CLOCK_S                    /* what is worth asking for is looked up at most so often */
 #define SIGHTING (10 * CLOCK_S)           /* one that could not be published is forgotten */
 #define SIGHTINGS_MAX 1024
+#define ASKER_SILENT (180 * CLOCK_S)      /* whose questions were not heard for so long does not ask */
+#define NODES_MAX 256                     /* asked for at once */
 #define NODES_AGAIN (100 * CLOCK_MS)      /* within ACQUAINTANCE_WAIT: the answers serve all who are in doubt */
 #define NODE_REMEMBERED (600 * CLOCK_S)   /* ownership.md section 2 */
 #define KERNEL_AGAIN CLOCK_S              /* a peer's kernel is asked once more before it is accused */
@@ -28,12 +29,13 @@ struct sighting {   /* a stranger on an address, not published yet */
 	char link[IF_NAMESIZE];
 	int64_t at;
 	bool known;               /* that he is a stranger */
-	bool allowed;             /* counted by put_aside */
+	bool claimed;             /* by us: ours to publish, whoever asks */
 	char *refused;            /* uid of our record, which gives way; NULL: it does not */
 	UT_hash_handle hh;
 };
 
 struct kernel {     /* a peer answered for an address that is another's by the record */
+	char *key;                /* "address peer" */
 	uint32_t address;
 	char *peer;
 	int64_t epoch;            /* of the record */
@@ -58,13 +60,13 @@ struct neighbourhood {
 	struct neighbourhood_config config;
 	struct acquaintances *acquaintances;
 	struct foreign_writes *writes;
-	struct put_aside *put_aside;
 	struct sighting *sightings;
 	struct kernel *kernels;
 	struct deadline timer;
 	struct told *told;
 	struct our_mac *ours;
 	int64_t follow_at, nodes_asked_at;
+	int nodes_asked_on;       /* ifindex */
 	unsigned seen_revision;
 	bool links_changed;
 };
@@ -136,14 +138,15 @@ static const struct node *node_at(const struct neighbourhood *n, uint32_t addres
 	return NULL;
 }
 
-/* Those that show their links need not be asked: their MACs are known. */
+/* All of them: one of ours may have another MAC by now. */
 static void ask_nodes(struct neighbourhood *n, struct segment *s)
 {
 	struct node_entry *e, *tmp;
+	size_t asked = 0;
 	HASH_ITER(hh, model_of(n)->nodes, e, tmp)
 		for (size_t i = 0; i < e->node->n_internal; i++)
 			if (e->node->internal[i].family == ADDRESS_V4 && link_has_subnet_of(segment_link(s), &e->node->internal[i]) &&
-			    strcmp(e->node->meta.name, n->config.node) != 0 && !model_node_record(model_of(n), e->node->meta.name))
+			    strcmp(e->node->meta.name, n->config.node) != 0 && asked++ < NODES_MAX)
 				segment_ask(s, address_to_v4(&e->node->internal[i]));
 }
 
@@ -195,8 +198,9 @@ enum conflict_who neighbourhood_on_sender(struct neighbourhood *n, struct segmen
 	enum conflict_who who = acquaintances_who(n->acquaintances, mac, now, &begin);
 	if (begin)
 		wake_at(n, now + ACQUAINTANCE_WAIT);
-	if (begin && now - n->nodes_asked_at >= NODES_AGAIN) {   /* ever new MACs do not make ever more questions */
+	if (begin && (now - n->nodes_asked_at >= NODES_AGAIN || n->nodes_asked_on != segment_link(s)->index)) {   /* ever new MACs do not make ever more questions */
 		n->nodes_asked_at = now;
+		n->nodes_asked_on = segment_link(s)->index;
 		ask_nodes(n, s);
 	}
 	if (address && who != CONFLICT_NODE && cluster_synced(n->config.cluster))
@@ -274,7 +278,7 @@ void neighbourhood_on_conflict(struct neighbourhood *n, struct segment *s, uint3
 	if (who == CONFLICT_NODE)
 		return;
 	struct sighting *x = sighting_of(n, s, address, mac, clock_now());
-	x->known = x->allowed = true;
+	x->known = x->claimed = true;
 	mem_replace(&x->refused, refused && r ? r->meta.uid : NULL);
 	follow_soon(n);
 }
@@ -284,15 +288,24 @@ void neighbourhood_on_conflict(struct neighbourhood *n, struct segment *s, uint3
 static void kernel_free(struct neighbourhood *n, struct kernel *k)
 {
 	HASH_DEL(n->kernels, k);
+	free(k->key);
 	free(k->peer);
 	free(k);
 }
 
-/* In the place of what was known about the address. */
-static struct kernel *kernel_new(struct neighbourhood *n, uint32_t address, const char *peer, int64_t epoch)
+static struct kernel *kernel_find(const struct neighbourhood *n, uint32_t address, const char *peer)
 {
 	struct kernel *k;
-	HASH_FIND(hh, n->kernels, &address, sizeof(address), k);
+	char *key = mem_printf("%08x %s", address, peer);
+	HASH_FIND_STR(n->kernels, key, k);
+	free(key);
+	return k;
+}
+
+/* In the place of what was known about both. */
+static struct kernel *kernel_new(struct neighbourhood *n, uint32_t address, const char *peer, int64_t epoch)
+{
+	struct kernel *k = kernel_find(n, address, peer);
 	if (k)
 		kernel_free(n, k);
 	k = mem_zalloc(sizeof(*k));
@@ -300,7 +313,8 @@ static struct kernel *kernel_new(struct neighbourhood *n, uint32_t address, cons
 	k->peer = mem_strdup(peer);
 	k->epoch = epoch;
 	k->ask_at = CLOCK_NEVER;
-	HASH_ADD(hh, n->kernels, address, sizeof(k->address), k);
+	k->key = mem_printf("%08x %s", address, peer);
+	HASH_ADD_KEYPTR(hh, n->kernels, k->key, strlen(k->key), k);
 	return k;
 }
 
@@ -315,8 +329,7 @@ static void accuse(struct neighbourhood *n, const char *node, const struct recor
 
 static bool is_accused(struct neighbourhood *n, uint32_t address, int64_t epoch)
 {
-	struct kernel *k;
-	HASH_FIND(hh, n->kernels, &address, sizeof(address), k);
+	const struct kernel *k = kernel_find(n, address, n->config.node);
 	return k && k->accused && k->epoch == epoch;
 }
 
@@ -352,14 +365,14 @@ bool neighbourhood_on_claim(struct neighbourhood *n, struct segment *s, uint32_t
 		acquaintances_answered(n->acquaintances, mac, node->meta.name, now);
 		wake_at(n, acquaintances_deadline(n->acquaintances));
 	}
-	HASH_FIND(hh, n->kernels, &address, sizeof(address), k);
+	k = peer ? kernel_find(n, address, peer) : NULL;
 	if (!peer || !answer || !r || !*r->holder || strcmp(r->holder, peer) == 0) {
 		/* Who announces it has it: no kernel does that. */
-		if (k && peer && !answer && strcmp(k->peer, peer) == 0)
+		if (k && !answer)
 			kernel_free(n, k);
 		return true;
 	}
-	if (!k || strcmp(k->peer, peer) != 0 || k->epoch != r->epoch || now - k->last > KERNEL_FORGET) {
+	if (!k || k->epoch != r->epoch || now - k->last > KERNEL_FORGET) {
 		k = kernel_new(n, address, peer, r->epoch);
 		k->first = now;
 		k->ask_at = now + KERNEL_AGAIN;
@@ -390,7 +403,7 @@ static void ask_kernels(struct neighbourhood *n, int64_t now)
 /* ---- the census ---- */
 
 /* All come to the same answer: the first live node of the link in hash order of its network. */
-static bool we_ask(const struct neighbourhood *n, const struct segment *s)
+static bool we_ask(const struct neighbourhood *n, const struct segment *s, int64_t now)
 {
 	struct node_record_entry *e, *tmp;
 	const struct link_info *link = segment_link(s);
@@ -404,7 +417,9 @@ static bool we_ask(const struct neighbourhood *n, const struct segment *s)
 	election_hash(n->config.node, &network, ours);
 	HASH_ITER(hh, model_of(n)->node_records, e, tmp) {
 		enum liveness_state state = segment_liveness(s, e->record->node);
-		if (strcmp(e->record->node, n->config.node) == 0 || !segment_is_peer(s, e->record->node) || state == LIVENESS_DEAD || state == LIVENESS_SPEAKER_DOWN)
+		/* Whom others watch has to be heard asking: his record may outlive his speaker. */
+		bool there = state == LIVENESS_ALIVE || (state == LIVENESS_UNKNOWN && segment_asks(s, e->record->node, now - ASKER_SILENT));
+		if (strcmp(e->record->node, n->config.node) == 0 || !segment_is_peer(s, e->record->node) || !there)
 			continue;
 		election_hash(e->record->node, &network, theirs);
 		if (memcmp(theirs, ours, sizeof(ours)) < 0)
@@ -451,16 +466,15 @@ static void publish(struct neighbourhood *n, int64_t now)
 		const struct pool *pool = model_pool_of(model_of(n), &a);
 		const struct foreign_record *r = model_foreign(model_of(n), &a);
 		bool said = r && mac_equal(&r->mac, &x->mac) && (!x->refused || strcmp(r->refused, x->refused) == 0);
-		bool mine = s && (x->allowed || census_asking(segment_census(s)));
+		bool mine = s && (x->claimed || census_asking(segment_census(s)));
 		if (said || !pool || !mine || now - x->at > SIGHTING) {
 			if (x->known || now - x->at > SIGHTING)
 				sighting_free(n, x);
 			continue;
 		}
-		int64_t retry_at = CLOCK_NEVER;
-		if (x->known && !x->allowed && !r)
-			x->allowed = put_aside_allow(n->put_aside, pool->meta.name, now, &retry_at);
-		if (x->known && (x->allowed || r))
+		/* All of them: who does not ask knows only from this that its evidence is wrong. The allocator sets the pace at which
+		 * they are put aside. */
+		if (x->known)
 			foreign_writes_put(n->writes, &a, x->link, &x->mac, x->refused);
 		wake_at(n, now + CLOCK_S);
 	}
@@ -530,7 +544,7 @@ void neighbourhood_follow(struct neighbourhood *n, bool links_changed, int64_t n
 	settle(n, now);
 	ask_kernels(n, now);
 	for (size_t i = 0; i < segments_count(n->config.segments); i++)
-		census_set_asking(segment_census(segments_at(n->config.segments, i)), cluster_api_answers(n->config.cluster) && we_ask(n, segments_at(n->config.segments, i)));
+		census_set_asking(segment_census(segments_at(n->config.segments, i)), cluster_api_answers(n->config.cluster) && we_ask(n, segments_at(n->config.segments, i), now));
 	publish(n, now);
 	if (changed && now >= n->follow_at) {
 		n->seen_revision = model_of(n)->revision;
@@ -554,7 +568,6 @@ void neighbourhood_init(struct neighbourhood **np, uv_loop_t *loop, const struct
 	struct neighbourhood *n = mem_zalloc(sizeof(*n));
 	n->config = *config;
 	n->acquaintances = acquaintances_new();
-	n->put_aside = put_aside_new();
 	n->nodes_asked_at = INT64_MIN / 2;
 	n->seen_revision = cluster_model(config->cluster)->revision - 1;
 	foreign_writes_init(&n->writes, config->cluster, config->node, follow_soon, n);
@@ -590,6 +603,5 @@ void neighbourhood_close(struct neighbourhood *n)
 		kernel_free(n, k);
 	foreign_writes_close(n->writes);
 	acquaintances_free(n->acquaintances);
-	put_aside_free(n->put_aside);
 	deadline_close(&n->timer, on_timer_closed);
 }

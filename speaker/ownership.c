@@ -52,7 +52,7 @@ static void enter(struct ownership *o, enum ownership_state state, int64_t now)
 		return;
 	if (state == OWNERSHIP_OWNED)
 		mem_replace(&o->believed, NULL);
-	if (o->state == OWNERSHIP_OWNED && state != OWNERSHIP_REFUSED)
+	if (o->state == OWNERSHIP_OWNED && state != OWNERSHIP_REFUSED && state != OWNERSHIP_CHECK)
 		o->fresh = false;
 	o->state = state;
 	o->since = now;

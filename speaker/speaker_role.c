@@ -279,6 +279,7 @@ static void apply_answering(struct speaker_role *role, struct owned_address *o, 
 	const struct node_link *links[LINKS_MAX];
 	uint32_t ip = address_to_v4(&o->core.address);
 	size_t n = r && model_of(role)->own && o->core.state == OWNERSHIP_OWNED ? election_links(model_of(role), r, model_of(role)->own, links, LINKS_MAX) : 0;
+	size_t wanted = 0, answered = 0;
 	if (o->core.state == OWNERSHIP_LEAVING)
 		return;
 	for (size_t i = 0; i < segments_count(role->segments); i++) {
@@ -286,11 +287,15 @@ static void apply_answering(struct speaker_role *role, struct owned_address *o, 
 		bool here = false;
 		for (size_t j = 0; j < n; j++)
 			here |= strcmp(links[j]->name, segment_link(s)->name) == 0;
+		wanted += here;
 		if (here)
 			segment_own(s, ip, !o->core.fresh ? CONFLICT_CLAIM_KNOWN : r->found ? CONFLICT_CLAIM_ASK : CONFLICT_CLAIM_PROBE);
 		else
 			segment_release(s, ip);
+		answered += here && segment_owns(s, ip);
 	}
+	if (wanted && answered == wanted)   /* what was ever announced is not probed any more, nor given up to a stranger */
+		o->core.fresh = false;
 }
 
 static const char *why_withdrawn(const struct speaker_role *role, const struct record *r)

@@ -32,11 +32,11 @@ static void add_free(struct wanted_addresses *w, const struct model *m, const st
 void wanted_addresses_fill(struct wanted_addresses *w, const struct model *m)
 {
 	w->n = 0;
+	for (const struct foreign_entry *e = m->foreign; e; e = e->hh.next)
+		add(w, &e->record->address);
 	for (size_t i = 0; i < m->pools.n; i++)
 		if (m->pools.entries[i].pool)
 			add_free(w, m, m->pools.entries[i].pool);
-	for (const struct foreign_entry *e = m->foreign; e; e = e->hh.next)
-		add(w, &e->record->address);
 	for (const struct record_entry *e = m->records; e; e = e->hh.next)
 		add(w, &e->record->address);
 }

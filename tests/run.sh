@@ -142,7 +142,7 @@ run_e2e() {
 	local api="" lab="" last="" file start=$(seconds) code
 	for file in tests/e2e/test_*.py; do
 		case $file in
-		*contract*|*exec_plugin*|*crds*|*standalone*|*allocation_table*) api="$api $file" ;;
+		*contract*|*exec_plugin*|*crds*|*standalone*|*allocation_table*|*verify*|*rights*|*storm*) api="$api $file" ;;
 		*failover*) last="$last $file" ;;
 		*) lab="$lab $file" ;;
 		esac

@@ -94,7 +94,7 @@ static void who_is_it(void **state)
 	PLAY("another node: until it shows its links", false, THREE_PROBES, {4000, USES, &B, CONFLICT_NODE, REP, CONFLICT_WAITING, 0},
 	     {4500, IS, &B, CONFLICT_STRANGER, 0, CONFLICT_WAITING, 0}, {4600, IS, &A, CONFLICT_PEER, 0, CONFLICT_WAITING, 0}, {5000, IS, &B, CONFLICT_PEER, ANN, CLAIMED, 0});
 	PLAY("another node, then a stranger", false, THREE_PROBES, {4000, USES, &B, CONFLICT_NODE, REP, CONFLICT_WAITING, 0},
-	     {4100, USES, &A, CONFLICT_STRANGER, REF | REP, REFUSED, 0});
+	     {4100, USES, &A, CONFLICT_STRANGER, REF, REFUSED, 0});
 	PLAY("defending against an unknown one that is a peer", false, {0, START_KNOWN, 0, 0, ANN, CLAIMED, 0}, {1000, USES, &B, CONFLICT_UNKNOWN, IDE | DEF, DEFENDING, 0},
 	     {1100, IS, &B, CONFLICT_PEER, 0, CLAIMED, 0});
 	PLAY("defending against an unknown one that is a stranger", false, {0, START_KNOWN, 0, 0, ANN, CLAIMED, 0},

@@ -313,7 +313,7 @@ static void wanted(void **state)
 	support_service(&m, (struct support_service){.name = "other", .ips = "10.0.0.3"});
 	model_put_foreign(&m, foreign_new("10.0.0.4", ""));
 	wanted_addresses_fill(w, &m);
-	const uint32_t WANTED[] = {0x0a000001, 0x0a000005, 0x0a000004, 0x0a000002};
+	const uint32_t WANTED[] = {0x0a000004, 0x0a000001, 0x0a000005, 0x0a000002};
 	assert_int_equal(w->n, COUNT(WANTED));
 	assert_memory_equal(w->addresses, WANTED, sizeof(WANTED));
 	support_pool(&m, "large", "'addresses': ['10.1.0.0/16', '255.255.255.254-255.255.255.255']");
