@@ -280,8 +280,11 @@ static bool node_differs(const struct node *a, const struct node *b)
 void model_put_node(struct model *m, struct node *n)
 {
 	struct node_entry *e = node_entry(m, n->meta.name);
-	if (!e || node_differs(e->node, n))
-		m->revision++;
+	if (e && !node_differs(e->node, n)) {   /* no new revision: what was read from the one we have stays valid */
+		node_free(n);
+		return;
+	}
+	m->revision++;
 	if (e) {
 		HASH_DEL(m->nodes, e);
 		node_free(e->node);

@@ -92,8 +92,11 @@ static void node_news(void **state)
 		struct model m = model();
 		support_node(&m, "n", "'a': 'b'", READY);
 		unsigned revision = m.revision;
+		const struct node *before = model_node(&m, "n");
 		support_node(&m, "n", ROWS[i].labels, ROWS[i].conditions);
 		assert_int_equal(m.revision != revision, ROWS[i].news);
+		if (!ROWS[i].news)   /* without a new revision nobody knows that it would be another object */
+			assert_ptr_equal(model_node(&m, "n"), before);
 		model_drop_node(&m, "n");
 		assert_null(model_node(&m, "n"));
 		model_free(&m);
