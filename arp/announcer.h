@@ -41,7 +41,7 @@ void announcer_restart_all(struct announcer *a, int64_t now);
 
 /* One announcement outside the schedule, which announcer_due gives at once. False: too soon, or not ours.
  * After a stranger's probe, at most one per second and address: a DHCP server may just have overwritten its neighbour entry
- * (wire.md 7.5). In a conflict, at most one per 10 s and address (RFC 5227 section 2.4 c, DEFEND_INTERVAL). */
+ * (wire.md 7.5). In a conflict (conflict.h decides), never more than one per 10 s and address (RFC 5227 section 2.4 c, DEFEND_INTERVAL). */
 bool announcer_probed(struct announcer *a, uint32_t address, int64_t now);
 bool announcer_defend(struct announcer *a, uint32_t address, int64_t now);
 

@@ -25,7 +25,7 @@ const char *conflict_state_name(enum conflict_state state)
 
 void conflict_init(struct conflict *c, const struct conflict_times *times, bool give_up)
 {
-	*c = (struct conflict){.times = times, .give_up = give_up, .next = CLOCK_NEVER, .ask_at = CLOCK_NEVER, .heard_at = INT64_MIN / 2, .reported_at = INT64_MIN / 2,
+	*c = (struct conflict){.times = times, .give_up = give_up, .next = CLOCK_NEVER, .ask_at = CLOCK_NEVER, .reported_at = INT64_MIN / 2,
 			       .conflict_at = INT64_MIN / 2, .defended_at = INT64_MIN / 2};
 }
 
@@ -100,7 +100,7 @@ static unsigned judge(struct conflict *c, int64_t now)
 	switch (c->who) {
 	case CONFLICT_UNKNOWN:
 		enter(c, CONFLICT_DOUBT, now + c->times->identify_wait);
-		return CONFLICT_DO_IDENTIFY;
+		return 0;
 	case CONFLICT_PEER:   /* its kernel, as the record says that the address is ours */
 		return become_ours(c);
 	case CONFLICT_NODE:
@@ -125,11 +125,9 @@ static unsigned defend(struct conflict *c, int64_t now)
 	c->second = now - c->conflict_at < c->times->defend;
 	c->conflict_at = now;
 	enter(c, CONFLICT_DEFENDING, now + c->times->quiet);
-	if (c->who == CONFLICT_UNKNOWN)
-		todo |= CONFLICT_DO_IDENTIFY;
-	else if (c->give_up && c->second && c->who == CONFLICT_STRANGER)
+	if (c->give_up && c->second && c->who == CONFLICT_STRANGER)
 		return refuse(c, now);
-	else
+	if (c->who != CONFLICT_UNKNOWN)
 		todo |= report(c, now);
 	if (now - c->defended_at < c->times->defend)
 		return todo;
@@ -137,13 +135,12 @@ static unsigned defend(struct conflict *c, int64_t now)
 	return todo | CONFLICT_DO_DEFEND;
 }
 
-static void note(struct conflict *c, const struct mac *mac, enum conflict_who who, int64_t now)
+static void note(struct conflict *c, const struct mac *mac, enum conflict_who who)
 {
 	if (!mac_equal(mac, &c->mac))
 		c->reported = false;
 	c->mac = *mac;
 	c->who = who;
-	c->heard_at = now;
 }
 
 unsigned conflict_heard(struct conflict *c, const struct mac *mac, bool probe, enum conflict_who who, int64_t now)
@@ -166,12 +163,12 @@ unsigned conflict_heard(struct conflict *c, const struct mac *mac, bool probe, e
 	case CONFLICT_DEFENDING:
 		if (probe || who == CONFLICT_PEER)   /* a probe is answered; our nodes settle it by the record */
 			return 0;
-		note(c, mac, who, now);
+		note(c, mac, who);
 		return defend(c, now);
 	case CONFLICT_STATES:
 		return 0;
 	}
-	note(c, mac, who, now);
+	note(c, mac, who);
 	return judge(c, now);
 }
 

@@ -29,7 +29,7 @@ enum conflict_claim {
 };
 
 enum conflict_who {
-	CONFLICT_UNKNOWN,    /* to be found out */
+	CONFLICT_UNKNOWN,    /* the caller finds out, and calls conflict_identified */
 	CONFLICT_PEER,       /* a node of ours */
 	CONFLICT_NODE,       /* a node of the cluster that shows no links of its own: another load balancer runs there */
 	CONFLICT_STRANGER,
@@ -39,11 +39,10 @@ enum conflict_who {
 enum {
 	CONFLICT_DO_PROBE = 1,       /* send an ARP probe */
 	CONFLICT_DO_ASK = 2,         /* send an ordinary question */
-	CONFLICT_DO_IDENTIFY = 4,    /* find out who `mac` is; then conflict_identified */
-	CONFLICT_DO_ANNOUNCE = 8,    /* answer from now on, and start the announcements */
-	CONFLICT_DO_DEFEND = 16,     /* send one announcement */
-	CONFLICT_DO_REPORT = 32,     /* tell the operator: `mac` (of `who`) uses the address; once, until it has been quiet */
-	CONFLICT_DO_REFUSE = 64,     /* it is not ours any more: silent from now on */
+	CONFLICT_DO_ANNOUNCE = 4,    /* answer from now on, and start the announcements */
+	CONFLICT_DO_DEFEND = 8,      /* send one announcement */
+	CONFLICT_DO_REPORT = 16,     /* tell the operator: `mac` (of `who`) uses the address; once, until it has been quiet */
+	CONFLICT_DO_REFUSE = 32,     /* it is not ours any more: silent from now on */
 };
 
 /* Microseconds. All of them, so that simulation can shrink them. */
@@ -72,7 +71,6 @@ struct conflict {
 	enum conflict_who who;
 	bool reported;
 	int64_t reported_at;
-	int64_t heard_at;            /* from him */
 	int64_t conflict_at;         /* CLAIMED, DEFENDING: the last conflict */
 	bool second;                 /* ... came within DEFEND_INTERVAL of one before */
 	int64_t defended_at;

@@ -124,7 +124,6 @@ static void carry_out_claim(struct segment *s, struct claim *c, unsigned todo, i
 	}
 	c->wake = clock_min(core->next, core->ask_at);
 	s->claims_wake = clock_min(s->claims_wake, c->wake);
-	/* IDENTIFY: on_sender knows already that somebody waits to hear who it is. */
 	if (todo & (CONFLICT_DO_REPORT | CONFLICT_DO_REFUSE)) {
 		tally_at(s->config.tally, c->address)->conflicts++;
 		s->config.on_conflict(s->config.data, s, c->address, &core->mac, core->who, (todo & CONFLICT_DO_REFUSE) != 0);
@@ -492,7 +491,8 @@ void segment_own(struct segment *s, uint32_t address, enum conflict_claim claim)
 {
 	struct claim *c = claim_find(s, address);
 	int64_t now = clock_now();
-	if (c && (claim != CONFLICT_CLAIM_KNOWN || conflict_answers(&c->core) || c->core.state == CONFLICT_REFUSED))
+	bool claimed = c && c->core.state != CONFLICT_NONE;
+	if (claimed && (claim != CONFLICT_CLAIM_KNOWN || conflict_answers(&c->core) || c->core.state == CONFLICT_REFUSED))
 		return;
 	if (!c) {
 		c = mem_zalloc(sizeof(*c));
@@ -509,10 +509,10 @@ void segment_own(struct segment *s, uint32_t address, enum conflict_claim claim)
 void segment_release(struct segment *s, uint32_t address)
 {
 	struct claim *c = claim_find(s, address);
-	if (!c)
+	if (!c || c->core.state == CONFLICT_NONE)
 		return;
-	HASH_DEL(s->claims, c);
-	free(c);
+	conflict_stop(&c->core);   /* kept: it knows when the address was defended last */
+	c->wake = CLOCK_NEVER;
 	responder_set(s->responder, address, false);
 	announcer_stop(s->announcer, address);
 }

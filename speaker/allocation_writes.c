@@ -130,12 +130,6 @@ static void call_api(struct task *t, const char *method, const char *path, const
 	json_decref(body);
 }
 
-static char *lease_path(const struct allocation_writes *w, const char *name)
-{
-	return mem_printf("/apis/coordination.k8s.io/v1/namespaces/%s/leases%s%s", cluster_namespace(w->config.cluster),
-			  name ? "/" : "", name ? name : "");
-}
-
 static char *service_path(const char *key, const char *rest)
 {
 	const char *slash = strchr(key, '/');
@@ -168,7 +162,7 @@ static void on_looked(void *data, const struct api_result *result)
 static void look_at_record(struct task *t)
 {
 	const struct record *known = model_record(model_of(t->writes), &t->address);
-	char *name = record_name(&t->address), *path = lease_path(t->writes, name);
+	char *name = record_name(&t->address), *path = cluster_lease_path(t->writes->config.cluster, name);
 	mem_replace(&t->record.uid, known ? known->meta.uid : NULL);   /* if it is gone, this one is */
 	call_api(t, "GET", path, NULL, NULL, on_looked);
 	free(path);
@@ -200,7 +194,7 @@ static struct task *record_task(struct allocation_writes *w, const struct alloca
 static void create_record(struct allocation_writes *w, const struct allocation *a)
 {
 	struct task *t = record_task(w, a);
-	char *path = lease_path(w, NULL);
+	char *path = cluster_lease_path(w->config.cluster, NULL);
 	const struct service *s = model_service(model_of(w), a->service);
 	bool found = s && service_has_ingress(s, &a->address);
 	call_api(t, "POST", path, API_JSON,
@@ -212,7 +206,7 @@ static void join_record(struct allocation_writes *w, const struct allocation *a)
 {
 	const struct record *r = model_record(model_of(w), &a->address);
 	struct task *t = record_task(w, a);
-	char *path = lease_path(w, r->meta.name);
+	char *path = cluster_lease_path(w->config.cluster, r->meta.name);
 	call_api(t, "PATCH", path, API_MERGE_PATCH, record_join_patch(r, a->service, a->uid), on_record_written);
 	free(path);
 }
@@ -368,7 +362,7 @@ static void ask_next_service(struct task *t)
 		task_retry(t, RETRY);
 		return;
 	}
-	char *path = lease_path(t->writes, t->record.name);
+	char *path = cluster_lease_path(t->writes->config.cluster, t->record.name);
 	const struct record version = {.meta = t->record};
 	if (t->n_keys)
 		call_api(t, "PATCH", path, API_MERGE_PATCH,

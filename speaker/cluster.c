@@ -525,6 +525,11 @@ const char *cluster_namespace(const struct cluster *c)
 	return c->name_space;
 }
 
+char *cluster_lease_path(const struct cluster *c, const char *name)
+{
+	return mem_printf("/apis/coordination.k8s.io/v1/namespaces/%s/leases%s%s", c->name_space, name ? "/" : "", name ? name : "");
+}
+
 bool cluster_synced(const struct cluster *c)
 {
 	const struct model *m = &c->model;

@@ -24,6 +24,9 @@ struct model *cluster_model(struct cluster *c);
 struct api *cluster_api(struct cluster *c);
 const char *cluster_namespace(const struct cluster *c);
 
+/* Of a Lease in our namespace, or (NULL) of all: for writes and reads. To free(). */
+char *cluster_lease_path(const struct cluster *c, const char *name);
+
 /* A step of the turn, before the roles': renews the EndpointSlice selector when the set of Services changed. */
 void cluster_step(void *cluster);
 

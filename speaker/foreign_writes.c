@@ -62,7 +62,7 @@ static struct task *task_ready(struct foreign_writes *w, const struct address *a
 static void call(struct task *t, const char *method, const char *name, json_t *body)
 {
 	struct foreign_writes *w = t->writes;
-	char *path = mem_printf("/apis/coordination.k8s.io/v1/namespaces/%s/leases%s%s", cluster_namespace(w->cluster), name ? "/" : "", name ? name : "");
+	char *path = cluster_lease_path(w->cluster, name);
 	struct api_request request = {.method = method, .path = path, .body = body, .timeout = TIMEOUT, .on_result = on_result, .data = t,
 				      .content_type = strcmp(method, "PATCH") == 0 ? API_MERGE_PATCH : API_JSON};
 	t->call = api_send(cluster_api(w->cluster), &request);

@@ -21,28 +21,12 @@ static bool is_stale(const struct object_meta *have, const struct object_meta *g
 
 static void note_service(struct model *m, const char *key)
 {
-	struct changed_service *c;
-	if (!m->follow)
-		return;
-	HASH_FIND_STR(m->changes.services, key, c);
-	if (c)
-		return;
-	c = mem_zalloc(sizeof(*c));
-	c->key = mem_strdup(key);
-	HASH_ADD_KEYPTR(hh, m->changes.services, c->key, strlen(c->key), c);
+	model_changes_note_service(&m->changes, key);
 }
 
 static void note_address(struct model *m, const struct address *a)
 {
-	struct changed_address *c;
-	if (!m->follow)
-		return;
-	HASH_FIND(hh, m->changes.addresses, a, sizeof(*a), c);
-	if (c)
-		return;
-	c = mem_zalloc(sizeof(*c));
-	c->address = *a;
-	HASH_ADD(hh, m->changes.addresses, address, sizeof(c->address), c);
+	model_changes_note_address(&m->changes, a);
 }
 
 static void note_all(struct model *m)
@@ -53,23 +37,12 @@ static void note_all(struct model *m)
 
 void model_follow_changes(struct model *m)
 {
-	m->follow = m->changes.all = true;
+	m->changes.followed = m->changes.all = true;
 }
 
 void model_forget_changes(struct model *m)
 {
-	struct changed_service *s, *s_next;
-	struct changed_address *a, *a_next;
-	HASH_ITER(hh, m->changes.services, s, s_next) {
-		HASH_DEL(m->changes.services, s);
-		free(s->key);
-		free(s);
-	}
-	HASH_ITER(hh, m->changes.addresses, a, a_next) {
-		HASH_DEL(m->changes.addresses, a);
-		free(a);
-	}
-	m->changes.all = false;
+	model_changes_forget(&m->changes);
 }
 
 /* ---- Services ---- */

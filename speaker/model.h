@@ -8,6 +8,7 @@
 #include "config/base/map.h"
 #include "k8sclient/objects.h"
 #include "speaker/foreign_record.h"
+#include "speaker/model_changes.h"
 #include "speaker/pool_table.h"
 #include "speaker/records.h"
 
@@ -75,21 +76,6 @@ struct refused_object {     /* an L2Advertisement as it is now, which is not und
 	char *why;
 };
 
-/* What changed since it was last taken; kept only after model_follow_changes. */
-struct changed_service {
-	char *key;
-	UT_hash_handle hh;
-};
-struct changed_address {
-	struct address address;
-	UT_hash_handle hh;
-};
-struct model_changes {
-	struct changed_service *services;
-	struct changed_address *addresses;   /* their record, or who shows them in his status */
-	bool all;                            /* pools, namespaces: everything may have */
-};
-
 struct model {
 	char *lb_class;         /* "": Services without a class are ours */
 	bool ignore_exclude_label;
@@ -110,7 +96,6 @@ struct model {
 	size_t n_refused_ads;
 	struct ingress_entry *ingress;
 	struct named_entry *named;
-	bool follow;
 	struct model_changes changes;
 	bool services_synced, slices_synced, nodes_synced, records_synced, pools_synced, advertisements_synced, namespaces_synced;
 	unsigned revision;      /* grows with every change */

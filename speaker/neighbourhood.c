@@ -11,6 +11,7 @@
 #include "speaker/acquaintances.h"
 #include "speaker/election.h"
 #include "speaker/foreign_writes.h"
+#include "speaker/kernel_suspects.h"
 #include "speaker/wanted_addresses.h"
 
 #define FOLLOW CLOCK_S                    /* what is worth asking for is looked up at most so often */
@@ -20,8 +21,6 @@
 #define NODES_MAX 256                     /* asked for at once */
 #define NODES_AGAIN (100 * CLOCK_MS)      /* within ACQUAINTANCE_WAIT: the answers serve all who are in doubt */
 #define NODE_REMEMBERED (600 * CLOCK_S)   /* ownership.md section 2 */
-#define KERNEL_AGAIN CLOCK_S              /* a peer's kernel is asked once more before it is accused */
-#define KERNEL_FORGET (300 * CLOCK_S)
 
 struct sighting {   /* a stranger on an address, not published yet */
 	uint32_t address;
@@ -34,18 +33,9 @@ struct sighting {   /* a stranger on an address, not published yet */
 	UT_hash_handle hh;
 };
 
-struct kernel {     /* a peer answered for an address that is another's by the record */
-	char *key;                /* "address peer" */
-	uint32_t address;
-	char *peer;
-	int64_t epoch;            /* of the record */
-	int64_t first, ask_at, last;
-	bool accused;
-	UT_hash_handle hh;
-};
-
 struct our_mac {    /* of a node of ours, shown by its record at that time */
 	struct mac mac;
+	char *node;
 	int64_t shown_at;
 	UT_hash_handle hh;
 };
@@ -61,7 +51,7 @@ struct neighbourhood {
 	struct acquaintances *acquaintances;
 	struct foreign_writes *writes;
 	struct sighting *sightings;
-	struct kernel *kernels;
+	struct kernel_suspects *kernels;
 	struct deadline timer;
 	struct told *told;
 	struct our_mac *ours;
@@ -89,7 +79,7 @@ static void follow_soon(void *data)
 
 /* ---- who is it? ---- */
 
-static void remember(struct neighbourhood *n, const struct mac *mac, int64_t now)
+static void remember(struct neighbourhood *n, const struct mac *mac, const char *node, int64_t now)
 {
 	struct our_mac *o;
 	HASH_FIND(hh, n->ours, mac, sizeof(*mac), o);
@@ -98,7 +88,15 @@ static void remember(struct neighbourhood *n, const struct mac *mac, int64_t now
 		o->mac = *mac;
 		HASH_ADD(hh, n->ours, mac, sizeof(o->mac), o);
 	}
+	mem_replace(&o->node, node);
 	o->shown_at = now;
+}
+
+static void our_mac_free(struct neighbourhood *n, struct our_mac *o)
+{
+	HASH_DEL(n->ours, o);
+	free(o->node);
+	free(o);
 }
 
 /* A node that is no more, or shows another MAC now, is no stranger at once. */
@@ -108,15 +106,19 @@ static void remember_nodes(struct neighbourhood *n, int64_t now)
 	struct our_mac *o, *o_next;
 	HASH_ITER(hh, model_of(n)->node_records, e, e_next)
 		for (size_t i = 0; i < e->record->n_links; i++)
-			remember(n, &e->record->links[i].mac, now);
+			remember(n, &e->record->links[i].mac, e->record->node, now);
 	for (size_t i = 0; i < segments_count(n->config.segments); i++)
-		remember(n, &segment_link(segments_at(n->config.segments, i))->mac, now);
-	HASH_ITER(hh, n->ours, o, o_next) {
-		if (now - o->shown_at < NODE_REMEMBERED)
-			continue;
-		HASH_DEL(n->ours, o);
-		free(o);
-	}
+		remember(n, &segment_link(segments_at(n->config.segments, i))->mac, n->config.node, now);
+	HASH_ITER(hh, n->ours, o, o_next)
+		if (now - o->shown_at >= NODE_REMEMBERED)
+			our_mac_free(n, o);
+}
+
+const char *neighbourhood_node_of(const struct neighbourhood *n, const struct mac *mac)
+{
+	struct our_mac *o;
+	HASH_FIND(hh, n->ours, mac, sizeof(*mac), o);
+	return o && strcmp(o->node, n->config.node) != 0 ? o->node : NULL;
 }
 
 static bool is_our_node(const struct neighbourhood *n, const struct mac *mac)
@@ -285,39 +287,6 @@ void neighbourhood_on_conflict(struct neighbourhood *n, struct segment *s, uint3
 
 /* ---- peers' kernels ---- */
 
-static void kernel_free(struct neighbourhood *n, struct kernel *k)
-{
-	HASH_DEL(n->kernels, k);
-	free(k->key);
-	free(k->peer);
-	free(k);
-}
-
-static struct kernel *kernel_find(const struct neighbourhood *n, uint32_t address, const char *peer)
-{
-	struct kernel *k;
-	char *key = mem_printf("%08x %s", address, peer);
-	HASH_FIND_STR(n->kernels, key, k);
-	free(key);
-	return k;
-}
-
-/* In the place of what was known about both. */
-static struct kernel *kernel_new(struct neighbourhood *n, uint32_t address, const char *peer, int64_t epoch)
-{
-	struct kernel *k = kernel_find(n, address, peer);
-	if (k)
-		kernel_free(n, k);
-	k = mem_zalloc(sizeof(*k));
-	k->address = address;
-	k->peer = mem_strdup(peer);
-	k->epoch = epoch;
-	k->ask_at = CLOCK_NEVER;
-	k->key = mem_printf("%08x %s", address, peer);
-	HASH_ADD_KEYPTR(hh, n->kernels, k->key, strlen(k->key), k);
-	return k;
-}
-
 static void accuse(struct neighbourhood *n, const char *node, const struct record *r, const struct mac *mac)
 {
 	char ip[ADDRESS_TEXT], m[MAC_TEXT], text[500];
@@ -325,12 +294,6 @@ static void accuse(struct neighbourhood *n, const char *node, const struct recor
 	snprintf(text, sizeof(text), "%s: the kernel of node %.100s (%s) answers ARP for this address, which node %.100s announces; set ipvs.strictARP: true in kube-proxy's configuration, "
 		 "or remove the address from that node's interfaces", ip, node, mac_format(mac, m), r->holder);
 	warn_service(n, &r->address, mac, "strictARPMissing", text);
-}
-
-static bool is_accused(struct neighbourhood *n, uint32_t address, int64_t epoch)
-{
-	const struct kernel *k = kernel_find(n, address, n->config.node);
-	return k && k->accused && k->epoch == epoch;
 }
 
 /* Nobody hears himself: what our own kernel does is seen in its tables. */
@@ -341,63 +304,44 @@ static void accuse_ourselves(struct neighbourhood *n)
 		for (size_t j = 0; j < t->links[i].n_addresses; j++) {
 			const struct address *a = &t->links[i].addresses[j].address;
 			const struct record *r = a->family == ADDRESS_V4 ? model_record(model_of(n), a) : NULL;
-			if (!r || !*r->holder || strcmp(r->holder, n->config.node) == 0 || is_accused(n, address_to_v4(a), r->epoch))
+			if (!r || !*r->holder || strcmp(r->holder, n->config.node) == 0)
 				continue;
 			for (size_t k = 0; k < segments_count(n->config.segments); k++) {
 				const struct link_info *link = segment_link(segments_at(n->config.segments, k));
-				if (!kernel_answers_for_all(link->name))
-					continue;
-				accuse(n, n->config.node, r, &link->mac);
-				kernel_new(n, address_to_v4(a), n->config.node, r->epoch)->accused = true;
-				break;
+				if (kernel_answers_for_all(link->name) && kernel_suspects_accuse(n->kernels, address_to_v4(a), n->config.node, r->epoch))
+					accuse(n, n->config.node, r, &link->mac);
 			}
 		}
 }
 
-bool neighbourhood_on_claim(struct neighbourhood *n, struct segment *s, uint32_t address, const struct mac *mac, const char *peer, bool answer)
+bool neighbourhood_on_claim(struct neighbourhood *n, uint32_t address, const struct mac *mac, const char *peer, bool answer)
 {
 	struct address a = address_from_v4(address);
 	const struct record *r = model_record(model_of(n), &a);
 	const struct node *node = peer ? NULL : node_at(n, address);
 	int64_t now = clock_now();
-	struct kernel *k;
 	if (node && answer && !is_our_node(n, mac)) {
 		acquaintances_answered(n->acquaintances, mac, node->meta.name, now);
 		wake_at(n, acquaintances_deadline(n->acquaintances));
 	}
-	k = peer ? kernel_find(n, address, peer) : NULL;
-	if (!peer || !answer || !r || !*r->holder || strcmp(r->holder, peer) == 0) {
-		/* Who announces it has it: no kernel does that. */
-		if (k && !answer)
-			kernel_free(n, k);
+	if (peer && !answer)
+		kernel_suspects_announced(n->kernels, address, peer);
+	if (!peer || !answer || !r || !*r->holder || strcmp(r->holder, peer) == 0)
 		return true;
-	}
-	if (!k || k->epoch != r->epoch || now - k->last > KERNEL_FORGET) {
-		k = kernel_new(n, address, peer, r->epoch);
-		k->first = now;
-		k->ask_at = now + KERNEL_AGAIN;
-		wake_at(n, k->ask_at);
-	}
-	k->last = now;
-	/* A peer that still thinks it has the address settles that within a second. */
-	if (!k->accused && now - k->first >= KERNEL_AGAIN)
-		accuse(n, k->peer, r, mac);
-	k->accused |= now - k->first >= KERNEL_AGAIN;
-	(void)s;
-	return !k->accused;
+	enum kernel_verdict verdict = kernel_suspects_answered(n->kernels, address, peer, r->epoch, now);
+	if (verdict == KERNEL_ACCUSE)
+		accuse(n, peer, r, mac);
+	wake_at(n, kernel_suspects_deadline(n->kernels));
+	return verdict == KERNEL_NOT;
 }
 
 static void ask_kernels(struct neighbourhood *n, int64_t now)
 {
-	struct kernel *k, *tmp;
-	HASH_ITER(hh, n->kernels, k, tmp) {
-		if (now >= k->ask_at) {
-			k->ask_at = CLOCK_NEVER;
-			for (size_t i = 0; i < segments_count(n->config.segments); i++)
-				segment_ask(segments_at(n->config.segments, i), k->address);
-		}
-		wake_at(n, k->ask_at);
-	}
+	uint32_t address;
+	while (kernel_suspects_ask(n->kernels, now, &address))
+		for (size_t i = 0; i < segments_count(n->config.segments); i++)
+			segment_ask(segments_at(n->config.segments, i), address);
+	wake_at(n, kernel_suspects_deadline(n->kernels));
 }
 
 /* ---- the census ---- */
@@ -428,9 +372,12 @@ static bool we_ask(const struct neighbourhood *n, const struct segment *s, int64
 	return true;
 }
 
-/* Is this the link on which the census looks after the address? */
-static bool belongs(const struct neighbourhood *n, const struct segment *s, const struct address *a)
+/* Is this the link on which the census looks after the address? A stranger is looked after where he was seen. */
+static bool looks_after(const struct neighbourhood *n, const struct segment *s, const struct address *a)
 {
+	const struct foreign_record *r = model_foreign(model_of(n), a);
+	if (r && strcmp(r->node, n->config.node) == 0)
+		return strcmp(r->link, segment_link(s)->name) == 0;
 	if (link_has_subnet_of(segment_link(s), a))
 		return true;
 	for (size_t i = 0; i < segments_count(n->config.segments); i++)
@@ -445,7 +392,7 @@ static void supply(struct neighbourhood *n, struct segment *s, int64_t now)
 	wanted_addresses_fill(&all, model_of(n));
 	for (size_t i = 0; i < all.n; i++) {
 		struct address a = address_from_v4(all.addresses[i]);
-		if (belongs(n, s, &a))
+		if (looks_after(n, s, &a))
 			here.addresses[here.n++] = all.addresses[i];
 	}
 	census_want(segment_census(s), here.addresses, here.n, now);
@@ -480,22 +427,29 @@ static void publish(struct neighbourhood *n, int64_t now)
 	}
 }
 
+/* Has the stranger gone, as far as this link can tell? Where no question is possible, who saw him listens. */
+static bool has_gone(const struct neighbourhood *n, struct segment *s, const struct foreign_record *r, int64_t now)
+{
+	uint32_t address = address_to_v4(&r->address);
+	bool can_ask = link_own_address(segment_link(s)) != 0;
+	if (!can_ask && strcmp(r->node, n->config.node) == 0)
+		return census_is_unheard(segment_census(s), address, now);
+	return census_asking(segment_census(s)) && census_is_silent(segment_census(s), address, now);
+}
+
 /* What others have seen, and who has gone. */
 static void read_foreign(struct neighbourhood *n, int64_t now)
 {
 	struct foreign_entry *e, *tmp;
 	HASH_ITER(hh, model_of(n)->foreign, e, tmp) {
 		const struct foreign_record *r = e->record;
-		if (r->address.family != ADDRESS_V4)
-			continue;
-		uint32_t address = address_to_v4(&r->address);
-		for (size_t i = 0; i < segments_count(n->config.segments); i++) {
+		for (size_t i = 0; r->address.family == ADDRESS_V4 && i < segments_count(n->config.segments); i++) {
 			struct segment *s = segments_at(n->config.segments, i);
-			if (!belongs(n, s, &r->address))
+			if (!looks_after(n, s, &r->address))
 				continue;
 			if (!census_asking(segment_census(s)))
-				census_void(segment_census(s), address);
-			else if (census_is_silent(segment_census(s), address, now))
+				census_void(segment_census(s), address_to_v4(&r->address));
+			if (has_gone(n, s, r, now))
 				foreign_writes_delete(n->writes, r);
 		}
 		wake_at(n, now + CLOCK_S);
@@ -568,6 +522,7 @@ void neighbourhood_init(struct neighbourhood **np, uv_loop_t *loop, const struct
 	struct neighbourhood *n = mem_zalloc(sizeof(*n));
 	n->config = *config;
 	n->acquaintances = acquaintances_new();
+	n->kernels = kernel_suspects_new();
 	n->nodes_asked_at = INT64_MIN / 2;
 	n->seen_revision = cluster_model(config->cluster)->revision - 1;
 	foreign_writes_init(&n->writes, config->cluster, config->node, follow_soon, n);
@@ -583,15 +538,12 @@ static void on_timer_closed(void *data)
 void neighbourhood_close(struct neighbourhood *n)
 {
 	struct sighting *x, *x_next;
-	struct kernel *k, *k_next;
 	struct told *t, *t_next;
 	struct our_mac *o, *o_next;
 	if (!n)
 		return;
-	HASH_ITER(hh, n->ours, o, o_next) {
-		HASH_DEL(n->ours, o);
-		free(o);
-	}
+	HASH_ITER(hh, n->ours, o, o_next)
+		our_mac_free(n, o);
 	HASH_ITER(hh, n->told, t, t_next) {
 		HASH_DEL(n->told, t);
 		free(t->version);
@@ -599,8 +551,7 @@ void neighbourhood_close(struct neighbourhood *n)
 	}
 	HASH_ITER(hh, n->sightings, x, x_next)
 		sighting_free(n, x);
-	HASH_ITER(hh, n->kernels, k, k_next)
-		kernel_free(n, k);
+	kernel_suspects_free(n->kernels);
 	foreign_writes_close(n->writes);
 	acquaintances_free(n->acquaintances);
 	deadline_close(&n->timer, on_timer_closed);

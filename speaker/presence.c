@@ -51,7 +51,7 @@ static void on_result(void *data, const struct api_result *result);
 
 static void send_record(struct presence *p, const char *method, const char *name, json_t *body)
 {
-	char *path = mem_printf("/apis/coordination.k8s.io/v1/namespaces/%s/leases%s%s", cluster_namespace(p->cluster), name ? "/" : "", name ? name : "");
+	char *path = cluster_lease_path(p->cluster, name);
 	struct api_request request = {.method = method, .path = path, .body = body, .timeout = WRITE_TIMEOUT, .on_result = on_result, .data = p,
 				      .content_type = !body ? NULL : strcmp(method, "PATCH") == 0 ? API_MERGE_PATCH : API_JSON};
 	p->call = api_send(cluster_api(p->cluster), &request);

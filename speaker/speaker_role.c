@@ -135,7 +135,9 @@ static void on_claim(void *data, struct segment *s, uint32_t address, const stru
 	struct address a = address_from_v4(address);
 	struct owned_address *o = address_find(role, &a);
 	const char *peer = segment_peer_of_mac(s, sha);
-	if (!mac_equal(sha, eth_src) || !neighbourhood_on_claim(role->neighbourhood, s, address, sha, peer, answer) || !o || !peer)
+	if (!peer)   /* on a link without addresses nobody is a peer, and a peer may have a second link here */
+		peer = neighbourhood_node_of(role->neighbourhood, sha);
+	if (!mac_equal(sha, eth_src) || !neighbourhood_on_claim(role->neighbourhood, address, sha, peer, answer) || !o || !peer)
 		return;
 	ownership_claimed(&o->core, peer, model_record(model_of(role), &a), clock_now());
 	look_again(role);
@@ -163,11 +165,6 @@ static void on_links(void *data)
 	struct speaker_role *role = data;
 	role->links_changed = true;
 	look_again(role);
-}
-
-static char *lease_path(const struct speaker_role *role, const char *name)
-{
-	return mem_printf("/apis/coordination.k8s.io/v1/namespaces/%s/leases/%s", cluster_namespace(role->cluster), name);
 }
 
 /* ---- one address ---- */
@@ -307,7 +304,7 @@ static const char *why_withdrawn(const struct speaker_role *role, const struct r
 static void say_change(struct speaker_role *role, struct owned_address *o, const struct record *r)
 {
 	char ip[ADDRESS_TEXT], note[400];
-	bool answers = ownership_answers(&o->core);
+	bool answers = ownership_answers(&o->core) && answered_anywhere(role, address_to_v4(&o->core.address));   /* not while it is probed */
 	const struct service *s = r ? election_user(model_of(role), r) : NULL;
 	const char *service = s ? s->meta.key : r && r->n_services ? r->services[0] : "";
 	if (answers == o->announced)
@@ -359,7 +356,7 @@ static void on_read_after_conflict(void *data, const struct api_result *result)
 
 static void read_record(struct owned_address *o, void (*on_result)(void *, const struct api_result *))
 {
-	char *name = record_name(&o->core.address), *path = lease_path(o->role, name);
+	char *name = record_name(&o->core.address), *path = cluster_lease_path(o->role->cluster, name);
 	struct api_request request = {.method = "GET", .path = path, .timeout = LOOK_TIMEOUT, .on_result = on_result, .data = o};
 	o->call = api_send(cluster_api(o->role->cluster), &request);
 	free(path);
@@ -391,7 +388,7 @@ static void write_holder(struct owned_address *o, const struct record *r)
 		if (strcmp(o->candidates[i].node, o->core.target) == 0)
 			link = o->candidates[i].link->name;
 	json_t *patch = record_holder_patch(r, o->core.target, link, clock_wall_text(now));
-	char *path = lease_path(o->role, r->meta.name);
+	char *path = cluster_lease_path(o->role->cluster, r->meta.name);
 	int64_t timeout = cluster_api_answers(o->role->cluster) ? WRITE_TIMEOUT : PROBE_TIMEOUT;
 	struct api_request request = {.method = "PATCH", .path = path, .content_type = API_MERGE_PATCH, .body = patch, .timeout = timeout,
 				      .on_result = on_written, .data = o};
@@ -572,7 +569,7 @@ void speaker_role_collect(void *data, struct metrics *metrics)
 	char ip[ADDRESS_TEXT];
 	metrics_clear(metrics, METRIC_ANNOUNCED);
 	HASH_ITER(hh, role->addresses, o, tmp) {
-		const struct record *r = ownership_answers(&o->core) ? model_record(model_of(role), &o->core.address) : NULL;
+		const struct record *r = o->announced ? model_record(model_of(role), &o->core.address) : NULL;
 		for (size_t i = 0; r && i < r->n_services; i++)
 			metrics_set(metrics, METRIC_ANNOUNCED, KV("service", r->services[i], "protocol", "layer2", "node", role->node, "ip", address_format(&o->core.address, ip)), 1);
 	}

@@ -140,6 +140,24 @@ def test_a_stranger_comes_later(home, guest):
     home.answered_by(ip, owner)
 
 
+def test_a_quiet_stranger_on_a_used_address(home, guest):
+    """He answers whoever asks and says nothing by himself: the node that asks finds him, the one that announces tells it."""
+    asks = preferred(home.nodes, "192.168.122.0")[0]
+    owner = next(node for node in home.nodes if node != asks)
+    ip = vip_of(home.nodes, owner)
+    home.announced("web", annotations={IPS: ip})
+    has(home, ip)
+    home.stop(home.speakers[asks])   # the fresh one asks for everything at once
+    home.ready()
+    wait(lambda: home.strangers().get(ip) == guest.mac, 60, "the stranger to be found")
+    record = home.kube.get(path("Lease", NAMESPACE, f"foreign-{ip}"))
+    note = home.wait_event(home.service("web"), "addressConflict", 10)["note"]
+    assert ip in note and guest.mac in note and "kept" in note
+    wait(lambda: [line for line in home.speakers[owner].logs() if line.get("event") == "addressConflict" and line.get("ip") == ip], 5, "the owner's word")
+    assert record["spec"]["holderIdentity"] in home.nodes
+    assert home.owner(ip) == owner and home.address("web") == ip
+
+
 def test_giving_up_on_demand(home, guest):
     for node in home.nodes:
         home.stop(home.speakers[node])

@@ -8,7 +8,7 @@ static const struct conflict_times RFC = {   /* the RFC's own figures: whole sec
 	.probes = 3, .probe_wait = CLOCK_S, .probe_min = CLOCK_S, .probe_max = 2 * CLOCK_S, .announce_wait = 2 * CLOCK_S, .ask_wait = CLOCK_S,
 	.identify_wait = 3 * CLOCK_S, .node_ask = CLOCK_S, .node_quiet = 4 * CLOCK_S, .defend = 10 * CLOCK_S, .quiet = 60 * CLOCK_S};
 
-enum { ANN = CONFLICT_DO_ANNOUNCE, DEF = CONFLICT_DO_DEFEND, REP = CONFLICT_DO_REPORT, REF = CONFLICT_DO_REFUSE, IDE = CONFLICT_DO_IDENTIFY,
+enum { ANN = CONFLICT_DO_ANNOUNCE, DEF = CONFLICT_DO_DEFEND, REP = CONFLICT_DO_REPORT, REF = CONFLICT_DO_REFUSE,
        ASK = CONFLICT_DO_ASK, PRO = CONFLICT_DO_PROBE };
 enum { START, START_ASK, START_KNOWN, STOP, STEP, USES, PROBES, IS };   /* IS: identified */
 
@@ -80,12 +80,12 @@ static void probing(void **state)
 static void who_is_it(void **state)
 {
 	(void)state;
-	PLAY("unknown, then a stranger", false, THREE_PROBES, {4000, USES, &B, CONFLICT_UNKNOWN, IDE, CONFLICT_DOUBT, 0},
+	PLAY("unknown, then a stranger", false, THREE_PROBES, {4000, USES, &B, CONFLICT_UNKNOWN, 0, CONFLICT_DOUBT, 0},
 	     {4100, USES, &B, CONFLICT_UNKNOWN, 0, CONFLICT_DOUBT, 0}, {4200, IS, &A, CONFLICT_PEER, 0, CONFLICT_DOUBT, 0},
 	     {4250, IS, &B, CONFLICT_UNKNOWN, 0, CONFLICT_DOUBT, 0}, {4300, IS, &B, CONFLICT_STRANGER, REF | REP, REFUSED, 0});
-	PLAY("unknown for too long", false, THREE_PROBES, {4000, USES, &B, CONFLICT_UNKNOWN, IDE, CONFLICT_DOUBT, 0}, {6999, STEP, 0, 0, 0, CONFLICT_DOUBT, 7000},
+	PLAY("unknown for too long", false, THREE_PROBES, {4000, USES, &B, CONFLICT_UNKNOWN, 0, CONFLICT_DOUBT, 0}, {6999, STEP, 0, 0, 0, CONFLICT_DOUBT, 7000},
 	     {7000, STEP, 0, 0, REF | REP, REFUSED, -1});
-	PLAY("unknown, then the kernel of a peer", false, THREE_PROBES, {4000, USES, &B, CONFLICT_UNKNOWN, IDE, CONFLICT_DOUBT, 0},
+	PLAY("unknown, then the kernel of a peer", false, THREE_PROBES, {4000, USES, &B, CONFLICT_UNKNOWN, 0, CONFLICT_DOUBT, 0},
 	     {4100, IS, &B, CONFLICT_PEER, ANN, CLAIMED, 0});
 	PLAY("another node: until it is quiet", false, THREE_PROBES, {4000, USES, &B, CONFLICT_NODE, REP, CONFLICT_WAITING, 0},
 	     {5000, STEP, 0, 0, ASK, CONFLICT_WAITING, 6000}, {5100, USES, &B, CONFLICT_NODE, 0, CONFLICT_WAITING, 0}, {6000, STEP, 0, 0, 0, CONFLICT_WAITING, 6100},
@@ -95,10 +95,10 @@ static void who_is_it(void **state)
 	     {4500, IS, &B, CONFLICT_STRANGER, 0, CONFLICT_WAITING, 0}, {4600, IS, &A, CONFLICT_PEER, 0, CONFLICT_WAITING, 0}, {5000, IS, &B, CONFLICT_PEER, ANN, CLAIMED, 0});
 	PLAY("another node, then a stranger", false, THREE_PROBES, {4000, USES, &B, CONFLICT_NODE, REP, CONFLICT_WAITING, 0},
 	     {4100, USES, &A, CONFLICT_STRANGER, REF, REFUSED, 0});
-	PLAY("defending against an unknown one that is a peer", false, {0, START_KNOWN, 0, 0, ANN, CLAIMED, 0}, {1000, USES, &B, CONFLICT_UNKNOWN, IDE | DEF, DEFENDING, 0},
+	PLAY("defending against an unknown one that is a peer", false, {0, START_KNOWN, 0, 0, ANN, CLAIMED, 0}, {1000, USES, &B, CONFLICT_UNKNOWN, DEF, DEFENDING, 0},
 	     {1100, IS, &B, CONFLICT_PEER, 0, CLAIMED, 0});
 	PLAY("defending against an unknown one that is a stranger", false, {0, START_KNOWN, 0, 0, ANN, CLAIMED, 0},
-	     {1000, USES, &B, CONFLICT_UNKNOWN, IDE | DEF, DEFENDING, 0}, {1100, IS, &B, CONFLICT_STRANGER, REP, DEFENDING, 0}, {1200, IS, &B, CONFLICT_STRANGER, 0, DEFENDING, 0});
+	     {1000, USES, &B, CONFLICT_UNKNOWN, DEF, DEFENDING, 0}, {1100, IS, &B, CONFLICT_STRANGER, REP, DEFENDING, 0}, {1200, IS, &B, CONFLICT_STRANGER, 0, DEFENDING, 0});
 }
 
 static void asking(void **state)
@@ -125,8 +125,8 @@ static void defending(void **state)
 	     {1000, USES, &B, CONFLICT_STRANGER, REP | DEF, DEFENDING, 0}, {10999, USES, &B, CONFLICT_STRANGER, REF, REFUSED, 0});
 	PLAY("2.4 b: not at one that comes later", true, {0, START_KNOWN, 0, 0, ANN, CLAIMED, 0}, {1000, USES, &B, CONFLICT_STRANGER, REP | DEF, DEFENDING, 0},
 	     {11000, USES, &B, CONFLICT_STRANGER, DEF, DEFENDING, 0}, {11001, USES, &B, CONFLICT_NODE, 0, DEFENDING, 0}, {11002, USES, &B, CONFLICT_STRANGER, REF, REFUSED, 0});
-	PLAY("2.4 b: unknown ones are looked at first", true, {0, START_KNOWN, 0, 0, ANN, CLAIMED, 0}, {1000, USES, &B, CONFLICT_UNKNOWN, IDE | DEF, DEFENDING, 0},
-	     {2000, USES, &B, CONFLICT_UNKNOWN, IDE, DEFENDING, 0}, {2100, IS, &B, CONFLICT_STRANGER, REF | REP, REFUSED, 0});
+	PLAY("2.4 b: unknown ones are looked at first", true, {0, START_KNOWN, 0, 0, ANN, CLAIMED, 0}, {1000, USES, &B, CONFLICT_UNKNOWN, DEF, DEFENDING, 0},
+	     {2000, USES, &B, CONFLICT_UNKNOWN, 0, DEFENDING, 0}, {2100, IS, &B, CONFLICT_STRANGER, REF | REP, REFUSED, 0});
 }
 
 /* Anything at any time: what must hold whatever happens. */

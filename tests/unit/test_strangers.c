@@ -2,6 +2,7 @@
 #include "config/base/clock.h"
 #include "speaker/acquaintances.h"
 #include "speaker/allocator.h"
+#include "speaker/kernel_suspects.h"
 #include "speaker/put_aside.h"
 #include "speaker/wanted_addresses.h"
 #include "tests/unit/support.h"
@@ -61,6 +62,40 @@ static void ever_new_macs(void **state)
 	}
 	assert_in_range(began, 100, 2000);
 	acquaintances_free(a);
+}
+
+/* ---- peers' kernels ---- */
+
+static void kernels(void **state)
+{
+	struct kernel_suspects *k = kernel_suspects_new();
+	uint32_t a;
+	(void)state;
+	kernel_suspects_free(NULL);
+	assert_true(kernel_suspects_deadline(k) == CLOCK_NEVER);
+	/* Two of them, as it is with IPVS everywhere: neither hides the other. */
+	assert_int_equal(kernel_suspects_answered(k, 7, "b", 1, 0), KERNEL_NOT);
+	assert_int_equal(kernel_suspects_answered(k, 7, "c", 1, 1), KERNEL_NOT);
+	assert_true(kernel_suspects_deadline(k) == KERNEL_AGAIN);
+	assert_false(kernel_suspects_ask(k, KERNEL_AGAIN - 1, &a));
+	assert_true(kernel_suspects_ask(k, KERNEL_AGAIN, &a) && a == 7);
+	assert_false(kernel_suspects_ask(k, KERNEL_AGAIN, &a));
+	assert_int_equal(kernel_suspects_answered(k, 7, "b", 1, KERNEL_AGAIN - 1), KERNEL_NOT);   /* it may be the same answer, late */
+	assert_int_equal(kernel_suspects_answered(k, 7, "b", 1, KERNEL_AGAIN), KERNEL_ACCUSE);
+	assert_int_equal(kernel_suspects_answered(k, 7, "c", 1, KERNEL_AGAIN + 1), KERNEL_ACCUSE);
+	assert_int_equal(kernel_suspects_answered(k, 7, "b", 1, KERNEL_AGAIN + 2), KERNEL_KNOWN);
+	/* Another record, or long ago: anew. */
+	assert_int_equal(kernel_suspects_answered(k, 7, "b", 2, KERNEL_AGAIN + 3), KERNEL_NOT);
+	assert_int_equal(kernel_suspects_answered(k, 7, "c", 1, KERNEL_AGAIN + 2 + KERNEL_FORGET), KERNEL_NOT);
+	/* Who announces has it. */
+	assert_int_equal(kernel_suspects_answered(k, 8, "b", 1, 0), KERNEL_NOT);
+	kernel_suspects_announced(k, 8, "b");
+	assert_int_equal(kernel_suspects_answered(k, 8, "b", 1, 2 * KERNEL_AGAIN), KERNEL_NOT);
+	/* What its own tables say needs no second look, and is said once per record. */
+	assert_true(kernel_suspects_accuse(k, 9, "me", 1));
+	assert_false(kernel_suspects_accuse(k, 9, "me", 1));
+	assert_true(kernel_suspects_accuse(k, 9, "me", 2));
+	kernel_suspects_free(k);
 }
 
 /* ---- put aside ---- */
@@ -325,7 +360,7 @@ static void wanted(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(who_is_who), cmocka_unit_test(ever_new_macs), cmocka_unit_test(eight_a_minute), cmocka_unit_test(records),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(who_is_who), cmocka_unit_test(ever_new_macs), cmocka_unit_test(kernels), cmocka_unit_test(eight_a_minute), cmocka_unit_test(records),
 					   cmocka_unit_test(skipped_and_handed_out_later), cmocka_unit_test(kept_unless_refused),
 					   cmocka_unit_test(not_more_than_eight_a_minute), cmocka_unit_test(those_of_before), cmocka_unit_test(wanted)};
 	return cmocka_run_group_tests(tests, NULL, NULL);

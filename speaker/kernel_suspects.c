@@ -1,0 +1,116 @@
+#include "speaker/kernel_suspects.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/base/clock.h"
+#include "config/base/map.h"
+
+struct suspect {
+	char *key;        /* "address node" */
+	uint32_t address;
+	int64_t epoch, first, last;
+	int64_t ask_at;   /* CLOCK_NEVER: it has been asked for again */
+	bool accused;
+	UT_hash_handle hh;
+};
+
+struct kernel_suspects {
+	struct suspect *all;
+};
+
+struct kernel_suspects *kernel_suspects_new(void)
+{
+	return mem_zalloc(sizeof(struct kernel_suspects));
+}
+
+static void drop(struct kernel_suspects *k, struct suspect *s)
+{
+	HASH_DEL(k->all, s);
+	free(s->key);
+	free(s);
+}
+
+void kernel_suspects_free(struct kernel_suspects *k)
+{
+	struct suspect *s, *tmp;
+	if (!k)
+		return;
+	HASH_ITER(hh, k->all, s, tmp)
+		drop(k, s);
+	free(k);
+}
+
+static struct suspect *find(const struct kernel_suspects *k, uint32_t address, const char *node)
+{
+	struct suspect *s;
+	char *key = mem_printf("%08x %s", address, node);
+	HASH_FIND_STR(k->all, key, s);
+	free(key);
+	return s;
+}
+
+/* In the place of what was known about both. */
+static struct suspect *begin(struct kernel_suspects *k, uint32_t address, const char *node, int64_t epoch)
+{
+	struct suspect *s = find(k, address, node);
+	if (s)
+		drop(k, s);
+	s = mem_zalloc(sizeof(*s));
+	s->key = mem_printf("%08x %s", address, node);
+	s->address = address;
+	s->epoch = epoch;
+	s->ask_at = CLOCK_NEVER;
+	HASH_ADD_KEYPTR(hh, k->all, s->key, strlen(s->key), s);
+	return s;
+}
+
+enum kernel_verdict kernel_suspects_answered(struct kernel_suspects *k, uint32_t address, const char *node, int64_t epoch, int64_t now)
+{
+	struct suspect *s = find(k, address, node);
+	if (!s || s->epoch != epoch || now - s->last > KERNEL_FORGET) {
+		s = begin(k, address, node, epoch);
+		s->first = now;
+		s->ask_at = now + KERNEL_AGAIN;
+	}
+	s->last = now;
+	if (s->accused)
+		return KERNEL_KNOWN;
+	s->accused = now - s->first >= KERNEL_AGAIN;
+	return s->accused ? KERNEL_ACCUSE : KERNEL_NOT;
+}
+
+void kernel_suspects_announced(struct kernel_suspects *k, uint32_t address, const char *node)
+{
+	struct suspect *s = find(k, address, node);
+	if (s)
+		drop(k, s);
+}
+
+bool kernel_suspects_accuse(struct kernel_suspects *k, uint32_t address, const char *node, int64_t epoch)
+{
+	struct suspect *s = find(k, address, node);
+	if (s && s->accused && s->epoch == epoch)
+		return false;
+	begin(k, address, node, epoch)->accused = true;
+	return true;
+}
+
+bool kernel_suspects_ask(struct kernel_suspects *k, int64_t now, uint32_t *addressp)
+{
+	for (struct suspect *s = k->all; s; s = s->hh.next)
+		if (now >= s->ask_at) {
+			s->ask_at = CLOCK_NEVER;
+			*addressp = s->address;
+			return true;
+		}
+	return false;
+}
+
+int64_t kernel_suspects_deadline(const struct kernel_suspects *k)
+{
+	int64_t at = CLOCK_NEVER;
+	for (const struct suspect *s = k->all; s; s = s->hh.next)
+		at = clock_min(at, s->ask_at);
+	return at;
+}
