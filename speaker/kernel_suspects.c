@@ -9,6 +9,7 @@
 struct suspect {
 	char *key;        /* "address node" */
 	uint32_t address;
+	char *uid;        /* of the record: one that was made anew begins with the same epochs */
 	int64_t epoch, first, last;
 	int64_t ask_at;   /* CLOCK_NEVER: it has been asked for again */
 	bool accused;
@@ -28,6 +29,7 @@ static void drop(struct kernel_suspects *k, struct suspect *s)
 {
 	HASH_DEL(k->all, s);
 	free(s->key);
+	free(s->uid);
 	free(s);
 }
 
@@ -51,7 +53,7 @@ static struct suspect *find(const struct kernel_suspects *k, uint32_t address, c
 }
 
 /* In the place of what was known about both. */
-static struct suspect *begin(struct kernel_suspects *k, uint32_t address, const char *node, int64_t epoch)
+static struct suspect *begin(struct kernel_suspects *k, uint32_t address, const char *node, const char *uid, int64_t epoch)
 {
 	struct suspect *s = find(k, address, node);
 	if (s)
@@ -59,25 +61,31 @@ static struct suspect *begin(struct kernel_suspects *k, uint32_t address, const 
 	s = mem_zalloc(sizeof(*s));
 	s->key = mem_printf("%08x %s", address, node);
 	s->address = address;
+	s->uid = mem_strdup(uid);
 	s->epoch = epoch;
 	s->ask_at = CLOCK_NEVER;
 	HASH_ADD_KEYPTR(hh, k->all, s->key, strlen(s->key), s);
 	return s;
 }
 
-enum kernel_verdict kernel_suspects_answered(struct kernel_suspects *k, uint32_t address, const char *node, int64_t epoch, int64_t now)
+static bool same_record(const struct suspect *s, const char *uid, int64_t epoch)
+{
+	return s && s->epoch == epoch && strcmp(s->uid, uid) == 0;
+}
+
+bool kernel_suspects_answered(struct kernel_suspects *k, uint32_t address, const char *node, const char *uid, int64_t epoch, int64_t now)
 {
 	struct suspect *s = find(k, address, node);
-	if (!s || s->epoch != epoch || now - s->last > KERNEL_FORGET) {
-		s = begin(k, address, node, epoch);
+	if (!same_record(s, uid, epoch) || now - s->last > KERNEL_FORGET) {
+		s = begin(k, address, node, uid, epoch);
 		s->first = now;
 		s->ask_at = now + KERNEL_AGAIN;
 	}
 	s->last = now;
-	if (s->accused)
-		return KERNEL_KNOWN;
-	s->accused = now - s->first >= KERNEL_AGAIN;
-	return s->accused ? KERNEL_ACCUSE : KERNEL_NOT;
+	if (s->accused || now - s->first < KERNEL_AGAIN)
+		return false;
+	s->accused = true;
+	return true;
 }
 
 void kernel_suspects_announced(struct kernel_suspects *k, uint32_t address, const char *node)
@@ -87,12 +95,12 @@ void kernel_suspects_announced(struct kernel_suspects *k, uint32_t address, cons
 		drop(k, s);
 }
 
-bool kernel_suspects_accuse(struct kernel_suspects *k, uint32_t address, const char *node, int64_t epoch)
+bool kernel_suspects_accuse(struct kernel_suspects *k, uint32_t address, const char *node, const char *uid, int64_t epoch)
 {
 	struct suspect *s = find(k, address, node);
-	if (s && s->accused && s->epoch == epoch)
+	if (same_record(s, uid, epoch) && s->accused)
 		return false;
-	begin(k, address, node, epoch)->accused = true;
+	begin(k, address, node, uid, epoch)->accused = true;
 	return true;
 }
 

@@ -308,13 +308,13 @@ static void accuse_ourselves(struct neighbourhood *n)
 				continue;
 			for (size_t k = 0; k < segments_count(n->config.segments); k++) {
 				const struct link_info *link = segment_link(segments_at(n->config.segments, k));
-				if (kernel_answers_for_all(link->name) && kernel_suspects_accuse(n->kernels, address_to_v4(a), n->config.node, r->epoch))
+				if (kernel_answers_for_all(link->name) && kernel_suspects_accuse(n->kernels, address_to_v4(a), n->config.node, r->meta.uid, r->epoch))
 					accuse(n, n->config.node, r, &link->mac);
 			}
 		}
 }
 
-bool neighbourhood_on_claim(struct neighbourhood *n, uint32_t address, const struct mac *mac, const char *peer, bool answer)
+void neighbourhood_on_claim(struct neighbourhood *n, uint32_t address, const struct mac *mac, const char *peer, bool answer)
 {
 	struct address a = address_from_v4(address);
 	const struct record *r = model_record(model_of(n), &a);
@@ -326,13 +326,12 @@ bool neighbourhood_on_claim(struct neighbourhood *n, uint32_t address, const str
 	}
 	if (peer && !answer)
 		kernel_suspects_announced(n->kernels, address, peer);
-	if (!peer || !answer || !r || !*r->holder || strcmp(r->holder, peer) == 0)
-		return true;
-	enum kernel_verdict verdict = kernel_suspects_answered(n->kernels, address, peer, r->epoch, now);
-	if (verdict == KERNEL_ACCUSE)
+	/* Without the API the record may be long out of date. */
+	if (!peer || !answer || !r || !*r->holder || strcmp(r->holder, peer) == 0 || !cluster_api_answers(n->config.cluster))
+		return;
+	if (kernel_suspects_answered(n->kernels, address, peer, r->meta.uid, r->epoch, now))
 		accuse(n, peer, r, mac);
 	wake_at(n, kernel_suspects_deadline(n->kernels));
-	return verdict == KERNEL_NOT;
 }
 
 static void ask_kernels(struct neighbourhood *n, int64_t now)

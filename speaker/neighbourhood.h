@@ -34,9 +34,9 @@ enum conflict_who neighbourhood_on_sender(struct neighbourhood *n, struct segmen
 /* The node of ours (not this one) that shows this MAC, or did lately; NULL: none. Valid until the next follow. */
 const char *neighbourhood_node_of(const struct neighbourhood *n, const struct mac *mac);
 
-/* Somebody says that he has the address (segment's on_claim): one of our nodes (peer), or NULL. False: the peer's kernel says so,
- * not the peer (IPVS without strictARP): no claim. */
-bool neighbourhood_on_claim(struct neighbourhood *n, uint32_t address, const struct mac *mac, const char *peer, bool answer);
+/* Somebody says that he has the address (segment's on_claim): one of our nodes (peer), or NULL. Nodes and kernels are recognised by
+ * it; the claim itself is the ownership rules'. */
+void neighbourhood_on_claim(struct neighbourhood *n, uint32_t address, const struct mac *mac, const char *peer, bool answer);
 
 /* One of our addresses is used by this host too; refused: we give it up. */
 void neighbourhood_on_conflict(struct neighbourhood *n, struct segment *s, uint32_t address, const struct mac *mac, enum conflict_who who, bool refused);

@@ -137,7 +137,10 @@ static void on_claim(void *data, struct segment *s, uint32_t address, const stru
 	const char *peer = segment_peer_of_mac(s, sha);
 	if (!peer)   /* on a link without addresses nobody is a peer, and a peer may have a second link here */
 		peer = neighbourhood_node_of(role->neighbourhood, sha);
-	if (!mac_equal(sha, eth_src) || !neighbourhood_on_claim(role->neighbourhood, address, sha, peer, answer) || !o || !peer)
+	if (!mac_equal(sha, eth_src))
+		return;
+	neighbourhood_on_claim(role->neighbourhood, address, sha, peer, answer);
+	if (!o || !peer)
 		return;
 	ownership_claimed(&o->core, peer, model_record(model_of(role), &a), clock_now());
 	look_again(role);

@@ -74,27 +74,29 @@ static void kernels(void **state)
 	kernel_suspects_free(NULL);
 	assert_true(kernel_suspects_deadline(k) == CLOCK_NEVER);
 	/* Two of them, as it is with IPVS everywhere: neither hides the other. */
-	assert_int_equal(kernel_suspects_answered(k, 7, "b", 1, 0), KERNEL_NOT);
-	assert_int_equal(kernel_suspects_answered(k, 7, "c", 1, 1), KERNEL_NOT);
+	assert_false(kernel_suspects_answered(k, 7, "b", "u", 1, 0));
+	assert_false(kernel_suspects_answered(k, 7, "c", "u", 1, 1));
 	assert_true(kernel_suspects_deadline(k) == KERNEL_AGAIN);
 	assert_false(kernel_suspects_ask(k, KERNEL_AGAIN - 1, &a));
 	assert_true(kernel_suspects_ask(k, KERNEL_AGAIN, &a) && a == 7);
 	assert_false(kernel_suspects_ask(k, KERNEL_AGAIN, &a));
-	assert_int_equal(kernel_suspects_answered(k, 7, "b", 1, KERNEL_AGAIN - 1), KERNEL_NOT);   /* it may be the same answer, late */
-	assert_int_equal(kernel_suspects_answered(k, 7, "b", 1, KERNEL_AGAIN), KERNEL_ACCUSE);
-	assert_int_equal(kernel_suspects_answered(k, 7, "c", 1, KERNEL_AGAIN + 1), KERNEL_ACCUSE);
-	assert_int_equal(kernel_suspects_answered(k, 7, "b", 1, KERNEL_AGAIN + 2), KERNEL_KNOWN);
-	/* Another record, or long ago: anew. */
-	assert_int_equal(kernel_suspects_answered(k, 7, "b", 2, KERNEL_AGAIN + 3), KERNEL_NOT);
-	assert_int_equal(kernel_suspects_answered(k, 7, "c", 1, KERNEL_AGAIN + 2 + KERNEL_FORGET), KERNEL_NOT);
+	assert_false(kernel_suspects_answered(k, 7, "b", "u", 1, KERNEL_AGAIN - 1));   /* it may be the same answer, late */
+	assert_true(kernel_suspects_answered(k, 7, "b", "u", 1, KERNEL_AGAIN));
+	assert_true(kernel_suspects_answered(k, 7, "c", "u", 1, KERNEL_AGAIN + 1));
+	assert_false(kernel_suspects_answered(k, 7, "b", "u", 1, KERNEL_AGAIN + 2));   /* told already */
+	/* Another holder, another record that begins with the same epoch, or long ago: anew. */
+	assert_false(kernel_suspects_answered(k, 7, "b", "u", 2, KERNEL_AGAIN + 3));
+	assert_false(kernel_suspects_answered(k, 7, "b", "v", 2, 3 * KERNEL_AGAIN));
+	assert_false(kernel_suspects_answered(k, 7, "c", "u", 1, KERNEL_AGAIN + 2 + KERNEL_FORGET));
 	/* Who announces has it. */
-	assert_int_equal(kernel_suspects_answered(k, 8, "b", 1, 0), KERNEL_NOT);
+	assert_false(kernel_suspects_answered(k, 8, "b", "u", 1, 0));
 	kernel_suspects_announced(k, 8, "b");
-	assert_int_equal(kernel_suspects_answered(k, 8, "b", 1, 2 * KERNEL_AGAIN), KERNEL_NOT);
+	assert_false(kernel_suspects_answered(k, 8, "b", "u", 1, 2 * KERNEL_AGAIN));
 	/* What its own tables say needs no second look, and is said once per record. */
-	assert_true(kernel_suspects_accuse(k, 9, "me", 1));
-	assert_false(kernel_suspects_accuse(k, 9, "me", 1));
-	assert_true(kernel_suspects_accuse(k, 9, "me", 2));
+	assert_true(kernel_suspects_accuse(k, 9, "me", "u", 1));
+	assert_false(kernel_suspects_accuse(k, 9, "me", "u", 1));
+	assert_true(kernel_suspects_accuse(k, 9, "me", "u", 2));
+	assert_true(kernel_suspects_accuse(k, 9, "me", "v", 2));
 	kernel_suspects_free(k);
 }
 
