@@ -13,6 +13,16 @@ IPS = "metallb.io/loadBalancerIPs"
 LONG = bool(os.environ.get("L2LB_LONG"))
 
 
+@pytest.fixture(autouse=True)
+def nobody_is_accused(home):
+    """Whatever fails: our own nodes are no strangers, and their kernels are innocent."""
+    yield
+    for speaker in home.speakers.values():
+        accused = [line for line in speaker.logs() if line.get("event") in ("strictARPMissing", "addressConflict", "addressAnsweredByNode")]
+        assert not accused, accused
+    assert not home.strangers()
+
+
 def serve_on(home, node, name="web", skip=0):
     """A Service whose address this node has: the address."""
     ip = vip_of(home.nodes, node, skip)
