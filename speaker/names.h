@@ -23,6 +23,8 @@
 #define RECORD_PREVIOUS "l2lb.io/previous"          /* the last three holders, newest first */
 #define RECORD_LINK "l2lb.io/link"                  /* the holder's link */
 #define RECORD_FOUND "l2lb.io/found"                /* "status": it stood in a status before there was a record */
+#define RECORD_SUCCESSOR "l2lb.io/successor"        /* a planned move: who is to take the address over */
+#define RECORD_DRAIN "l2lb.io/drain"                /* "true": of a node record */
 #define RECORD_MAC "l2lb.io/mac"                    /* of a stranger (foreign-<address>) */
 #define RECORD_REFUSED "l2lb.io/refused"            /* uid of the address record that gives way to the stranger */
 #define RECORD_LINKS "l2lb.io/links"                /* of a node, JSON */

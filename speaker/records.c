@@ -95,6 +95,7 @@ bool record_decode(const struct lease *lease, struct record **recordp)
 	object_meta_copy(&r->meta, &lease->meta);
 	r->holder = mem_strdup(lease->holder);
 	r->epoch = lease->transitions;
+	r->successor = mem_strdup(annotation(&lease->meta, RECORD_SUCCESSOR));
 	r->found = *annotation(&lease->meta, RECORD_FOUND);
 	r->n_services = count_items(services);
 	r->services = mem_zalloc(r->n_services * sizeof(char *));
@@ -115,6 +116,7 @@ void record_free(struct record *r)
 		return;
 	object_meta_free(&r->meta);
 	free(r->holder);
+	free(r->successor);
 	strings_free(r->services, r->n_services);
 	strings_free(r->service_uids, r->n_services);
 	for (size_t i = 0; i < PREVIOUS_HOLDERS; i++)
@@ -152,6 +154,11 @@ static void set_annotation(json_t *body, const char *key, const char *value)
 	json_object_set_new(json_object_get(json_object_get(body, "metadata"), "annotations"), key, json_string(value));
 }
 
+static void drop_annotation(json_t *patch, const char *key)
+{
+	json_object_set_new(json_object_get(json_object_get(patch, "metadata"), "annotations"), key, json_null());
+}
+
 json_t *record_create_body(const struct address *a, const char *name_space, const char *lb_class, const char *service_key, const char *uid, bool found)
 {
 	char *name = record_name(a);
@@ -185,6 +192,18 @@ json_t *record_holder_patch(const struct record *r, const char *holder, const ch
 		free(previous);
 	}
 	set_annotation(patch, RECORD_LINK, link);
+	if (*r->successor)
+		drop_annotation(patch, RECORD_SUCCESSOR);
+	return patch;
+}
+
+json_t *record_successor_patch(const struct record *r, const char *successor)
+{
+	json_t *patch = record_guarded_patch(&r->meta);
+	if (*successor)
+		set_annotation(patch, RECORD_SUCCESSOR, successor);
+	else
+		drop_annotation(patch, RECORD_SUCCESSOR);
 	return patch;
 }
 
@@ -279,6 +298,7 @@ int node_record_decode(const struct lease *lease, struct node_record **recordp, 
 	json_t *list = json_loads(annotation(&lease->meta, RECORD_LINKS), 0, NULL);
 	int rc = json_is_array(list) ? 0 : error_set(err, -EINVAL, "%s is not a JSON list", RECORD_LINKS);
 	object_meta_copy(&r->meta, &lease->meta);
+	r->draining = strcmp(annotation(&lease->meta, RECORD_DRAIN), "true") == 0;
 	r->node = mem_strdup(lease->holder);   /* the name itself: the Lease's name may be a hash */
 	r->links = mem_zalloc((json_array_size(list) + 1) * sizeof(*r->links));
 	for (size_t i = 0; rc == 0 && i < json_array_size(list); i++)
@@ -332,6 +352,16 @@ json_t *node_record_patch(const struct node_record *r, const struct node_link *l
 	json_t *patch = record_guarded_patch(&r->meta);
 	set_annotation(patch, RECORD_LINKS, text);
 	free(text);
+	return patch;
+}
+
+json_t *node_record_drain_patch(const struct node_record *r, bool draining)
+{
+	json_t *patch = record_guarded_patch(&r->meta);
+	if (draining)
+		set_annotation(patch, RECORD_DRAIN, "true");
+	else
+		drop_annotation(patch, RECORD_DRAIN);
 	return patch;
 }
 

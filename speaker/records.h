@@ -19,6 +19,7 @@ struct record {
 	char **service_uids;        /* same order and number; "" when unknown */
 	size_t n_services;
 	char *previous[PREVIOUS_HOLDERS];   /* newest first; NULL-padded */
+	char *successor;            /* who is to take it over by a planned move; "": nobody */
 };
 
 /* Lease node-<name>: written by its speaker when its links change. */
@@ -35,6 +36,7 @@ struct node_record {
 	char *node;
 	struct node_link *links;
 	size_t n_links;
+	bool draining;              /* `l2lb drain`: its addresses are to go to others */
 };
 
 /* "ip-192.168.122.100"; IPv6 expanded with dashes: "ip-fd00-0000-...". To free(). */
@@ -61,8 +63,11 @@ json_t *record_create_body(const struct address *a, const char *name_space, cons
 json_t *record_lease_body(const char *name, const char *name_space, const char *lb_class, const char *kind);
 json_t *record_guarded_patch(const struct object_meta *meta);
 
-/* Merge-patch under uid and resourceVersion: the holder is now `holder` on `link`. */
+/* Merge-patch under uid and resourceVersion: the holder is now `holder` on `link`, a planned move is done. */
 json_t *record_holder_patch(const struct record *r, const char *holder, const char *link, const char *now);
+
+/* Merge-patch: the owner is to hand over to this node ("": to nobody any more). Written by the owner or `l2lb move`. */
+json_t *record_successor_patch(const struct record *r, const char *successor);
 
 /* Merge-patch: the record now serves these Services. */
 json_t *record_services_patch(const struct record *r, const char *const *keys, const char *const *uids, size_t n);
@@ -75,6 +80,9 @@ json_t *delete_options(const struct object_meta *meta);
 
 json_t *node_record_body(const char *node, const char *node_uid, const char *name_space, const char *lb_class, const struct node_link *links, size_t n);
 json_t *node_record_patch(const struct node_record *r, const struct node_link *links, size_t n);
+
+/* Written by `l2lb drain` and `undrain`. */
+json_t *node_record_drain_patch(const struct node_record *r, bool draining);
 
 /* True when the record says just this. */
 bool node_record_says(const struct node_record *r, const struct node_link *links, size_t n);

@@ -103,7 +103,7 @@ class RealCluster:
 
     def pause(self):
         """The API server hangs: connections are made, nothing is answered."""
-        self._apiserver.send_signal(signal.SIGSTOP)
+        proc.pause(self._apiserver)
 
     def resume(self):
         self._apiserver.send_signal(signal.SIGCONT)

@@ -80,7 +80,7 @@ class Running:
         return proc.end(self.process, signal.SIGKILL)
 
     def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
+        proc.pause(self.process)
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)

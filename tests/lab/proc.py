@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNET = 0x40000000
@@ -41,6 +42,24 @@ def end(process, sig=signal.SIGKILL, timeout=10):
         process.kill()
         process.wait()
         raise
+
+
+def pause(process, timeout=5):
+    """SIGSTOP, and wait until no thread runs any more: on a busy machine a thread may still answer for a moment."""
+    process.send_signal(signal.SIGSTOP)
+    until = time.monotonic() + timeout
+    while not _stopped(process.pid):
+        if time.monotonic() > until:
+            raise TimeoutError(f"process {process.pid} does not stop")
+        time.sleep(0.001)
+
+
+def _stopped(pid):
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{task}/stat") as stat:
+            if stat.read().rpartition(")")[2].split()[0] not in "Tt":
+                return False
+    return True
 
 
 def pid_alive(pid):

@@ -80,7 +80,7 @@ static inline void support_service(struct model *m, struct support_service d)
 struct support_record {
 	const char *address;
 	const char *services, *uids;   /* "shop/web", "u-web" */
-	const char *holder, *previous;
+	const char *holder, *previous, *successor;
 	int epoch;
 	const char *class;             /* "default" */
 	const char *uid;               /* "r-<address>" */
@@ -105,9 +105,9 @@ static inline struct record *support_record_new(struct support_record d)
 	char *name = record_name(&a), *uid = d.uid ? mem_strdup(d.uid) : mem_printf("r-%s", d.address);
 	char *text = mem_printf("{'metadata': {'name': '%s', 'namespace': '" SUPPORT_NS "', 'uid': '%s', 'resourceVersion': '%u', 'labels': "
 				"{'" LABEL_CLASS "': '%s', '" LABEL_RECORD "': 'address'}, 'annotations': {'" RECORD_SERVICES "': '%s', '"
-				RECORD_SERVICE_UIDS "': '%s', '" RECORD_PREVIOUS "': '%s'}}, 'spec': {'holderIdentity': '%s', 'leaseTransitions': %d}}",
+				RECORD_SERVICE_UIDS "': '%s', '" RECORD_PREVIOUS "': '%s', '" RECORD_SUCCESSOR "': '%s'}}, 'spec': {'holderIdentity': '%s', 'leaseTransitions': %d}}",
 				name, uid, d.version ? d.version : 1, support_or(d.class, "default"), support_or(d.services, "shop/web"),
-				support_or(d.uids, "u-web"), support_or(d.previous, ""), support_or(d.holder, ""), d.epoch);
+				support_or(d.uids, "u-web"), support_or(d.previous, ""), support_or(d.successor, ""), support_or(d.holder, ""), d.epoch);
 	struct lease *l = support_lease(text);
 	if (!record_decode(l, &r))
 		fail_msg("%s is no record's name", name);

@@ -156,6 +156,32 @@ static void holder_patch(void **state)
 	}
 }
 
+static void successor_patch(void **state)
+{
+	struct record *r = support_record_new((struct support_record){.address = "10.0.0.1", .holder = "a", .successor = "b", .epoch = 4, .uid = "r1", .version = 9});
+	(void)state;
+	assert_string_equal(r->successor, "b");
+	is_json(record_successor_patch(r, "c"), "{'metadata': {'uid': 'r1', 'resourceVersion': '9', 'annotations': {'l2lb.io/successor': 'c'}}}");
+	is_json(record_successor_patch(r, ""), "{'metadata': {'uid': 'r1', 'resourceVersion': '9', 'annotations': {'l2lb.io/successor': null}}}");
+	is_json(record_holder_patch(r, "b", "eth0", "2026-01-01T00:00:00.000000Z"),   /* done */
+		"{'metadata': {'uid': 'r1', 'resourceVersion': '9', 'annotations': {'l2lb.io/previous': 'a', 'l2lb.io/link': 'eth0', 'l2lb.io/successor': null}}, "
+		"'spec': {'holderIdentity': 'b', 'acquireTime': '2026-01-01T00:00:00.000000Z', 'leaseTransitions': 5}}");
+	record_free(r);
+}
+
+static void drain_patch(void **state)
+{
+	struct model m;
+	(void)state;
+	model_init(&m, "", false);
+	support_node_record(&m, "a", "[]");
+	const struct node_record *r = model_node_record(&m, "a");
+	assert_false(r->draining);
+	is_json(node_record_drain_patch(r, true), "{'metadata': {'uid': 'n', 'resourceVersion': '1', 'annotations': {'l2lb.io/drain': 'true'}}}");
+	is_json(node_record_drain_patch(r, false), "{'metadata': {'uid': 'n', 'resourceVersion': '1', 'annotations': {'l2lb.io/drain': null}}}");
+	model_free(&m);
+}
+
 static void other_bodies(void **state)
 {
 	struct record *r = support_record_new((struct support_record){.address = "10.0.0.1", .uid = "r1", .version = 9});
@@ -263,7 +289,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names), cmocka_unit_test(not_names), cmocka_unit_test(node_names_and_classes), cmocka_unit_test(decodes),
-		cmocka_unit_test(decodes_a_bare_lease), cmocka_unit_test(create_body), cmocka_unit_test(holder_patch), cmocka_unit_test(other_bodies),
+		cmocka_unit_test(decodes_a_bare_lease), cmocka_unit_test(create_body), cmocka_unit_test(holder_patch), cmocka_unit_test(successor_patch), cmocka_unit_test(drain_patch), cmocka_unit_test(other_bodies),
 		cmocka_unit_test(node_links), cmocka_unit_test(bad_node_links), cmocka_unit_test(many_link_addresses),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
