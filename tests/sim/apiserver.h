@@ -37,10 +37,11 @@ int simapi_request(struct simapi *s, const char *method, const char *path_and_qu
 /* Reads, object or list, as of an older version, as a cache that lags behind would answer them. 410 when the history does not reach back. */
 int simapi_read_at(struct simapi *s, const char *path_and_query, uint64_t version, json_t **replyp);
 
-/* Opens a watch on a collection: its events after `version`, oldest first, at most max, each {"type": ADDED|MODIFIED|DELETED,
+/* Opens a watch on a collection: its events after `version`, oldest first, at most max (0: all), each {"type": ADDED|MODIFIED|DELETED,
  * "object"}. Selectors as in a list; objects that enter or leave the selection are ADDED and DELETED. *nextp: where to read
  * on (also the version of a bookmark). 200, or 410 and others with the Status in *eventsp (also as real watches on existing
- * resources may say it within a stream). A version from the future gives no events, as with the real server, until it is reached. */
+ * resources may say it within a stream). A version from the future gives no events, as with the real server, until it is
+ * reached; from 0: what is there now as ADDED, then its events. */
 int simapi_watch(struct simapi *s, const char *path_and_query, uint64_t version, size_t max, json_t **eventsp, uint64_t *nextp);
 
 /* Reads on in a watch that is open: the same, but a compaction does not end it unless it destroyed events that this watch
