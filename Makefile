@@ -45,6 +45,9 @@ $(BUILD)/l2lb: $(BUILD)/speaker/main.o $(LIB_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# The simulated API server is a part of one tool only.
+SIM_API  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/apiserver*.c))
+$(BUILD)/simapi: $(SIM_API)
 $(TOOLS): $(BUILD)/%: $(BUILD)/tests/tools/%.o $(LIB_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
