@@ -20,6 +20,10 @@ UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 FUZZERS  := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 BENCH    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+# The simulation is the program's own objects, but for those whose headers tests/sim/ implements on simulated time.
+SIM_SEAM := config/base/clock config/base/deadline config/base/turn arp/link arp/links arp/kernel_arp k8sclient/api speaker/cluster
+SIM_REAL := $(filter-out $(SIM_SEAM:%=$(BUILD)/%.o),$(LIB_OBJ))
+SIM_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c))
 L2LB     ?= $(BUILD)/l2lb
 
 .PHONY: all help deps demo demo-stop test test-unit test-table test-e2e test-standin bench-alloc bench-service bench-arp fuzz tools install clean
@@ -61,6 +65,10 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(BUILD)/sim: $(SIM_OBJ) $(SIM_REAL)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The version is compiled in: what carries it is built anew when it changes.
 $(BUILD)/version: FORCE

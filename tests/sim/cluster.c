@@ -281,6 +281,8 @@ static void list(struct cluster *c, enum resource resource)
 	json_decref(before);
 	json_decref(reply);
 	set_synced(c, resource);
+	if (version != simapi_version(server_store()))   /* the watch tells what the list did not know */
+		plan(c, resource, world.now + chance_between(&world.chance, world.watch_min, world.watch_max));
 }
 
 static void take_events(struct cluster *c, enum resource resource, const json_t *events)

@@ -190,6 +190,7 @@ size_t link_probe(struct process *p, uint32_t address, struct mac *answers, size
 	p->busy = false;
 	world.here = before;
 	probe.on = false;
+	process_settle(p);
 	return probe.n;
 }
 

@@ -27,7 +27,8 @@ void objects_make_cluster(void)
 		  json_pack("{s:s, s:s, s:{s:s, s:s}, s:{}}", "apiVersion", "metallb.io/v1beta1", "kind", "L2Advertisement", "metadata", "name", "all",
 			    "namespace", DEFAULT_NAMESPACE, "spec"));
 	for (unsigned i = 0; i < world.n_nodes; i++)
-		objects_make_node(&world.hosts[i]);
+		if (!world.hosts[i].missing)
+			objects_make_node(&world.hosts[i]);
 }
 
 static json_t *node_status(const struct host *h, bool ready)
@@ -78,8 +79,9 @@ static void make_slice(const char *name)
 {
 	json_t *endpoints = json_array();
 	for (unsigned i = 0; i < world.n_nodes; i++)
-		json_array_append_new(endpoints, json_pack("{s:[s], s:s, s:{s:b}}", "addresses", "10.244.0.9", "nodeName", world.hosts[i].name,
-							   "conditions", "ready", 1));
+		if (!world.hosts[i].missing)
+			json_array_append_new(endpoints, json_pack("{s:[s], s:s, s:{s:b}}", "addresses", "10.244.0.9", "nodeName", world.hosts[i].name,
+								   "conditions", "ready", 1));
 	server_do("POST", "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
 		  json_pack("{s:s, s:s, s:{s:s, s:s, s:{s:s}}, s:s, s:o}", "apiVersion", "discovery.k8s.io/v1", "kind", "EndpointSlice", "metadata",
 			    "name", name, "namespace", "default", "labels", "kubernetes.io/service-name", name, "addressType", "IPv4", "endpoints", endpoints));

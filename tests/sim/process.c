@@ -187,6 +187,14 @@ void process_turn(struct process *p)
 	world.here = before;
 }
 
+void process_settle(struct process *p)
+{
+	if (p->again)
+		process_turn(p);
+	else
+		set_wake(p);
+}
+
 static void on_wake(void *data, uint64_t incarnation)
 {
 	struct host *h = data;
@@ -234,8 +242,9 @@ static void make_options(struct process *p, unsigned roles)
 {
 	char interval[24];
 	snprintf(interval, sizeof(interval), "%dms", (int)(world.interval / CLOCK_MS));
-	const char *role = roles == PROCESS_SPEAKER ? "speaker" : roles == PROCESS_CONTROLLER ? "controller" : "all";
-	char *arguments[] = {"--role", (char *)(uintptr_t)role, "--node-name", p->host->name, "--liveness-interval", interval};
+	char role[24], flags[3][24] = {"--role", "--node-name", "--liveness-interval"};
+	snprintf(role, sizeof(role), "%s", roles == PROCESS_SPEAKER ? "speaker" : roles == PROCESS_CONTROLLER ? "controller" : "all");
+	char *arguments[] = {flags[0], role, flags[1], p->host->name, flags[2], interval};
 	struct error err;
 	if (options_parse(&p->options, (int)(sizeof(arguments) / sizeof(*arguments)), arguments, no_environment, &err) < 0) {
 		fprintf(stderr, "sim: options: %s\n", err.text);

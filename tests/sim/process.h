@@ -58,5 +58,6 @@ bool process_runs(const struct host *h);   /* there, and not stopped */
 /* Lets the process have it: now, or when it goes on. A turn of its loop follows. */
 void process_give(struct process *p, void (*run)(void *data, uint64_t arg), void *data, uint64_t arg);
 void process_turn(struct process *p);
+void process_settle(struct process *p);   /* after something that needs a turn only rarely */
 
 #endif

@@ -26,6 +26,13 @@ void server_begin(void)
 	server.up = true;
 }
 
+void server_forget_past(void)
+{
+	server.n_past = 1;
+	server.past[0].at = INT64_MIN;
+	server.past[0].version = simapi_version(server.store);
+}
+
 void server_end(void)
 {
 	requests_end();

@@ -10,6 +10,7 @@
 
 void server_begin(void);
 void server_end(void);
+void server_forget_past(void);   /* what there is has been there for long */
 struct simapi *server_store(void);
 bool server_up(void);
 void server_set_up(bool up);

@@ -22,6 +22,7 @@ struct host {
 	unsigned index;
 	char name[16];
 	bool is_node;
+	bool missing;              /* there is no such node, not even by its traces */
 	uint32_t address;
 	struct mac mac;
 	bool powered;              /* its kernel runs */
