@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/base/log.h"
+#include "tests/sim/coverage.h"
 #include "tests/sim/fault.h"
 #include "tests/sim/objects.h"
 #include "tests/sim/server.h"
@@ -39,6 +40,7 @@ static void set_up(const struct schedule *s)
 	wire_begin();
 	server_begin();
 	observer_begin();
+	coverage_begin();
 	for (unsigned i = 0; i < s->nodes; i++) {
 		struct host *h = &world.hosts[i];
 		h->missing = s->dropped_nodes >> i & 1;

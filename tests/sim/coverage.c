@@ -1,0 +1,174 @@
+#include "tests/sim/coverage.h"
+
+#include <string.h>
+
+#include "arp/conflict.h"
+#include "arp/liveness.h"
+#include "speaker/ownership.h"
+#include "tests/sim/world.h"
+
+#define PLACES 65536   /* of a table of objects and the states they were in; a power of two */
+
+struct coverage coverage;
+
+static struct {
+	const void *object;
+	unsigned state;
+} last[PLACES];
+static unsigned char peer_state[HOSTS][HOSTS];
+
+void coverage_begin(void)
+{
+	memset(last, 0, sizeof(last));
+	memset(peer_state, 0, sizeof(peer_state));
+}
+
+void coverage_add(struct coverage *to, const struct coverage *from)
+{
+	for (int i = 0; i < COVERAGE_CORES; i++)
+		for (int a = 0; a < COVERAGE_STATES; a++)
+			for (int b = 0; b < COVERAGE_STATES; b++)
+				to->count[i][a][b] += from->count[i][a][b];
+}
+
+static void went(enum coverage_core core, unsigned from, unsigned to)
+{
+	if (from < COVERAGE_STATES && to < COVERAGE_STATES)
+		coverage.count[core][from][to]++;
+}
+
+/* ---- ownership ---- */
+
+static size_t place_of(const void *object)
+{
+	size_t i = ((uintptr_t)object >> 4) * 0x9e3779b1u % PLACES;
+	for (size_t n = 0; n < PLACES && last[i].object && last[i].object != object; n++)
+		i = (i + 1) % PLACES;
+	return i;
+}
+
+enum ownership_action __real_ownership_step(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep);
+enum ownership_action __wrap_ownership_step(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep);
+enum ownership_action __wrap_ownership_step(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+{
+	size_t i = place_of(o);
+	unsigned before = o->state;
+	if (last[i].object && last[i].state != before)   /* by an event between two steps */
+		went(COVERAGE_OWNERSHIP, last[i].state, before);
+	enum ownership_action action = __real_ownership_step(o, v, now, wakep);
+	went(COVERAGE_OWNERSHIP, before, o->state);
+	last[i].object = o;
+	last[i].state = o->state;
+	return action;
+}
+
+void __real_ownership_init(struct ownership *o, const struct address *a, int64_t now);
+void __wrap_ownership_init(struct ownership *o, const struct address *a, int64_t now);
+void __wrap_ownership_init(struct ownership *o, const struct address *a, int64_t now)
+{
+	__real_ownership_init(o, a, now);
+	size_t i = place_of(o);
+	last[i].object = o;
+	last[i].state = o->state;
+}
+
+/* ---- liveness ---- */
+
+bool __real_liveness_take(struct liveness *l, struct liveness_action *actionp);
+bool __wrap_liveness_take(struct liveness *l, struct liveness_action *actionp);
+bool __wrap_liveness_take(struct liveness *l, struct liveness_action *actionp)
+{
+	bool took = __real_liveness_take(l, actionp);
+	if (!took || actionp->kind != LIVENESS_CHANGED || !world.here)
+		return took;
+	const struct host *peer = world_node(actionp->peer);
+	if (peer) {
+		unsigned char *state = &peer_state[world.here->index][peer->index];
+		went(COVERAGE_LIVENESS, *state, actionp->state);
+		*state = (unsigned char)actionp->state;
+	}
+	return took;
+}
+
+/* ---- conflict ---- */
+
+unsigned __real_conflict_start(struct conflict *c, enum conflict_claim claim, int64_t now, double random);
+unsigned __wrap_conflict_start(struct conflict *c, enum conflict_claim claim, int64_t now, double random);
+unsigned __wrap_conflict_start(struct conflict *c, enum conflict_claim claim, int64_t now, double random)
+{
+	unsigned before = c->state, todo = __real_conflict_start(c, claim, now, random);
+	went(COVERAGE_CONFLICT, before, c->state);
+	return todo;
+}
+
+void __real_conflict_stop(struct conflict *c);
+void __wrap_conflict_stop(struct conflict *c);
+void __wrap_conflict_stop(struct conflict *c)
+{
+	unsigned before = c->state;
+	__real_conflict_stop(c);
+	went(COVERAGE_CONFLICT, before, c->state);
+}
+
+unsigned __real_conflict_heard(struct conflict *c, const struct mac *mac, bool probe, enum conflict_who who, int64_t now);
+unsigned __wrap_conflict_heard(struct conflict *c, const struct mac *mac, bool probe, enum conflict_who who, int64_t now);
+unsigned __wrap_conflict_heard(struct conflict *c, const struct mac *mac, bool probe, enum conflict_who who, int64_t now)
+{
+	unsigned before = c->state, todo = __real_conflict_heard(c, mac, probe, who, now);
+	went(COVERAGE_CONFLICT, before, c->state);
+	return todo;
+}
+
+unsigned __real_conflict_identified(struct conflict *c, const struct mac *mac, enum conflict_who who, int64_t now);
+unsigned __wrap_conflict_identified(struct conflict *c, const struct mac *mac, enum conflict_who who, int64_t now);
+unsigned __wrap_conflict_identified(struct conflict *c, const struct mac *mac, enum conflict_who who, int64_t now)
+{
+	unsigned before = c->state, todo = __real_conflict_identified(c, mac, who, now);
+	went(COVERAGE_CONFLICT, before, c->state);
+	return todo;
+}
+
+unsigned __real_conflict_step(struct conflict *c, int64_t now, double random, int64_t *wakep);
+unsigned __wrap_conflict_step(struct conflict *c, int64_t now, double random, int64_t *wakep);
+unsigned __wrap_conflict_step(struct conflict *c, int64_t now, double random, int64_t *wakep)
+{
+	unsigned before = c->state, todo = __real_conflict_step(c, now, random, wakep);
+	went(COVERAGE_CONFLICT, before, c->state);
+	return todo;
+}
+
+/* ---- for people ---- */
+
+static const char *const OWNERSHIP[] = {"idle", "claiming", "owned", "leaving", "refused", "check"};
+static const char *const LIVENESS[] = {"unknown", "alive", "silent", "speaker down", "dead"};
+static const char *const CONFLICT[] = {"none", "probing", "asking", "doubt", "waiting", "claimed", "defending", "refused"};
+#define N(a) (sizeof(a) / sizeof(*(a)))
+
+static const struct {
+	const char *name;
+	const char *const *states;
+	size_t n;
+} CORES[COVERAGE_CORES] = {{"ownership", OWNERSHIP, N(OWNERSHIP)}, {"liveness", LIVENESS, N(LIVENESS)}, {"conflict", CONFLICT, N(CONFLICT)}};
+
+void coverage_print(const struct coverage *c, FILE *out)
+{
+	for (int i = 0; i < COVERAGE_CORES; i++) {
+		unsigned states = 0, reached = 0, all = 0;
+		char missing[2000] = "";
+		size_t used = 0;
+		for (size_t a = 0; a < CORES[i].n; a++) {
+			uint64_t in = 0;
+			for (size_t b = 0; b < CORES[i].n; b++) {
+				in += c->count[i][b][a] + c->count[i][a][b];
+				if (a == b)
+					continue;
+				all++;
+				reached += c->count[i][a][b] > 0;
+				if (!c->count[i][a][b] && used < sizeof(missing) - 64)
+					used += (size_t)snprintf(missing + used, sizeof(missing) - used, "%s%s>%s", used ? ", " : "", CORES[i].states[a], CORES[i].states[b]);
+			}
+			states += in > 0;
+		}
+		fprintf(out, "%s: %u of %zu states, %u of %u pairs of states seen in a row; never: %s\n", CORES[i].name, states, CORES[i].n, reached, all, missing);
+	}
+}
