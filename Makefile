@@ -28,7 +28,7 @@ SIM_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c))
 SIM_WRAP := ownership_step ownership_init liveness_take conflict_start conflict_stop conflict_heard conflict_identified conflict_step
 L2LB     ?= $(BUILD)/l2lb
 
-.PHONY: all help deps demo demo-stop test test-unit test-table test-e2e test-standin bench-alloc bench-service bench-arp fuzz tools install clean
+.PHONY: all help deps demo demo-stop test sim test-sim test-unit test-table test-e2e test-standin bench-alloc bench-service bench-arp fuzz tools install clean
 all: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tools
 tools: $(BUILD)/l2lb $(TOOLS) $(BENCH)
@@ -37,6 +37,7 @@ help:
 	@echo "make            build build/l2lb (installs the Debian packages it lacks)"
 	@echo "make demo       show it working in a lab of network namespaces (KEEP=1 leaves the lab up)"
 	@echo "make test       all tests; parts: make test-unit, make test-table, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
+	@echo "make sim        many faults in simulated time: SEEDS=10000 schedules, START, ROW=name, JOBS; build/sim --seed N --verbose replays one"
 	@echo "make fuzz       fuzz the parsers of frames and netlink messages for TIME=600 seconds each (make test does it for 30)"
 	@echo "make bench-alloc  what allocation costs, on a real API server with 10,000 Services (N=1000 for fewer)"
 	@echo "make bench-service  from a Service's creation to its first ARP answer and announcement, in the home lab"
@@ -91,12 +92,18 @@ demo-stop:
 	$(Q)$(PYTHON) tests/demo/demo.py --stop
 
 test: all
-	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs $(BUILD)/sim
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) fuzz-programs
 	$(Q)tests/run.sh $(BUILD) all
 test-unit: all
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs
 	$(Q)tests/run.sh $(BUILD) unit
+sim: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/sim
+	$(Q)$(BUILD)/sim --seeds $(or $(SEEDS),10000) --start $(or $(START),1) --jobs $(or $(JOBS),$$(nproc)) $(if $(ROW),--row $(ROW))
+test-sim: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/sim
+	$(Q)tests/run.sh $(BUILD) sim
 test-table: all
 	$(Q)tests/run.sh $(BUILD) table
 test-standin: all

@@ -91,7 +91,7 @@ static void draw_split(struct schedule *s, struct chance *c)
 {
 	struct fault *f = add(s, FAULT_SPLIT, phase(c), chance_between(c, S, 8 * S), HOSTS);
 	s->nodes = (unsigned)chance_between(c, 3, 8);
-	f->mask = chance_next(c) & ((1u << s->nodes) - 1);
+	f->mask = chance_next(c) & ((UINT64_C(1) << s->nodes) - 1);
 	f->value = (int)chance_between(c, 0, 3);
 }
 
@@ -206,7 +206,14 @@ static void draw_api(struct schedule *s, struct chance *c)
 
 static void draw_pause(struct schedule *s, struct chance *c)
 {
-	add(s, FAULT_PAUSE, phase(c), chance_between(c, 50 * MS, 4 * S), 0)->value = chance_percent(c, 50);
+	add(s, FAULT_PAUSE, phase(c), chance_between(c, 50 * MS, 4 * S), 0);
+}
+
+/* Nobody tells it: it answers until it hears another (ownership.md section 4). */
+static void draw_pause_of_clock(struct schedule *s, struct chance *c)
+{
+	draw_pause(s, c);
+	s->faults[0].value = 1;
 }
 
 static void draw_chaos(struct schedule *s, struct chance *c)
@@ -229,7 +236,7 @@ static void draw_chaos(struct schedule *s, struct chance *c)
 		}
 		struct fault *f = add(s, kind, chance_between(c, 0, 4 * S), lasts, whole ? 0 : a);
 		f->b = kind == FAULT_LOSS ? (unsigned)chance_between(c, 0, 10) : (a + 1 + (unsigned)chance_between(c, 0, s->nodes - 2)) % s->nodes;
-		f->mask = chance_next(c) & ((1u << s->nodes) - 1);
+		f->mask = chance_next(c) & ((UINT64_C(1) << s->nodes) - 1);
 		f->value = kind == FAULT_LOSS ? (int)chance_between(c, 5, 100) : kind == FAULT_SPLIT ? (int)chance_between(c, 0, 3) : chance_percent(c, 50);
 	}
 }
@@ -242,36 +249,37 @@ static void draw_chaos_large(struct schedule *s, struct chance *c)
 }
 
 const struct row ROWS[] = {
-	/* name            weight draw                      dark   two moves stale settle after rest */
-	{"dead",              90, draw_dead,                 350,  150,   3,  0,   1500, false,  800},
-	{"dead-two-nodes",    30, draw_dead_two,             350,   50,   1,  0,   1500, false,  800},
-	{"dead-20ms",         50, draw_dead_fast,            100,  150,   7,  0,   1500, false,  800},
-	{"dead-no-api",       50, draw_dead_without_api,     350,  150,   3,  0,   6000, false,  800},
-	{"dead-returns",      50, draw_returns,              350,  300,   3,  0,   2500, false,  800},
-	{"killed",            10, draw_killed,               300,    0,   1,  0,  35000, false,  800},
-	{"killed-restarted",  60, draw_killed_restarted,     300,    0,   0,  0,   1500, false,  800},
-	{"upgrade",           40, draw_upgrade,                0,    0,   0,  0,   1500, false,  800},
-	{"upgrade-no-api",    30, draw_upgrade_without_api,    0,    0,   0,  0,   5000, false,  800},
-	{"cut-returns",       60, draw_cut,                  350,  150,   1,  0,   2500, false,  800},
-	{"cut-no-api",        50, draw_cut_without_api,      350,  300,   1,  0,   6000, false,  800},
-	{"split",             60, draw_split,                  0,  750,   7,  0,   4000, true,   800},
-	{"stopped",           60, draw_stopped,              350,    0,   1,  0,   2500, false,  800},
-	{"carrier",           50, draw_carrier,              350,  100,   3,  0,   2500, false,  800},
-	{"many",               1, draw_many,                 350,  100,   1,  0,  12000, false,  800},
-	{"loss",               8, draw_loss,                   0,    0,   0,  0,   1500, false,  800},
-	{"chain",             50, draw_chain,                350,  100,   6,  0,   2000, false,  800},
-	{"chain-no-api",      40, draw_chain_without_api,    350,  100,   4,  0,   6000, false,  800},
-	{"pair",              40, draw_pair,                 350,  100,   2,  0,   2000, false,  800},
-	{"one-way",           20, draw_one_way,                0,    0,   0,  0,   5000, false,  800},
-	{"deaf-mute",         20, draw_deaf,                 350,  150,   1,  0,   3000, false,  800},
-	{"node-removed",      40, draw_removed,              350,  100,   1,  0,   3000, false,  800},
-	{"power-up",          40, draw_power_up,              -1,  150,   1,  0,   6000, true,   800},
-	{"all-killed",        20, draw_all_killed,          6500,    0,   1,  0,  35000, false,  800},
-	{"services",           3, draw_services,              -1,   50,   1,  0,   8000, false,  800},
-	{"claims",            30, draw_claims,                -1,   50,   1,  0,   4000, false,  800},
-	{"api-away",          20, draw_api,                    0,    0,   0,  0,   4000, false,  800},
-	{"pause",             30, draw_pause,                350,  150,   1,  0,   2500, false,  800},
-	{"chaos",            150, draw_chaos,                 -1,   -1,  -1, -1,  12000, false, 1500},
-	{"chaos-large",        2, draw_chaos_large,           -1,   -1,  -1, -1,  12000, false, 1500},
+	/* name            weight draw                      dark   two moves stale settle after rest least */
+	{"dead",              90, draw_dead,                 350,  150,   3,  0,   1500, false,  800, 2},
+	{"dead-two-nodes",    30, draw_dead_two,             350,   50,   1,  0,   1500, false,  800, 2},
+	{"dead-20ms",         50, draw_dead_fast,            100,  150,   7,  0,   1500, false,  800, 2},
+	{"dead-no-api",       50, draw_dead_without_api,     350,  150,   3,  0,   6000, false,  800, 2},
+	{"dead-returns",      50, draw_returns,              350,  300,   3,  0,   2500, false,  800, 2},
+	{"killed",            10, draw_killed,               300,    0,   1,  0,  35000, false,  800, 2},
+	{"killed-restarted",  60, draw_killed_restarted,     300,    0,   0,  0,   1500, false,  800, 2},
+	{"upgrade",           40, draw_upgrade,                0,    0,   0,  0,   1500, false,  800, 2},
+	{"upgrade-no-api",    30, draw_upgrade_without_api,    0,    0,   0,  0,   5000, false,  800, 2},
+	{"cut-returns",       60, draw_cut,                  350,  150,   1,  0,   2500, false,  800, 2},
+	{"cut-no-api",        50, draw_cut_without_api,      350,  300,   1,  0,   6000, false,  800, 2},
+	{"split",             60, draw_split,                  0,  750,   7,  0,   4000, true,   800, 3},
+	{"stopped",           60, draw_stopped,              350,    0,   1,  0,   2500, false,  800, 2},
+	{"carrier",           50, draw_carrier,              350,  100,   3,  0,   2500, false,  800, 2},
+	{"many",               1, draw_many,                 350,  100,   1,  0,  12000, false,  800, 2},
+	{"loss",               8, draw_loss,                   0,    0,   0,  0,   1500, false,  800, 2},
+	{"chain",             50, draw_chain,                350,  100,   6,  0,   2000, false,  800, 3},
+	{"chain-no-api",      40, draw_chain_without_api,    350,  100,   4,  0,   6000, false,  800, 3},
+	{"pair",              40, draw_pair,                 350,  100,   2,  0,   2000, false,  800, 3},
+	{"one-way",           20, draw_one_way,                0,    0,   0,  0,   5000, false,  800, 3},
+	{"deaf-mute",         20, draw_deaf,                 350,  150,   1,  0,   3000, false,  800, 2},
+	{"node-removed",      40, draw_removed,              350,  100,   1,  0,   3000, false,  800, 2},
+	{"power-up",          40, draw_power_up,              -1,  150,   1,  0,   6000, true,   800, 3},
+	{"all-killed",        20, draw_all_killed,          6500,    0,   1,  0,  35000, false,  800, 2},
+	{"services",           3, draw_services,              -1,   50,   1,  0,   8000, false,  800, 2},
+	{"claims",            30, draw_claims,                -1,   50,   1,  0,   4000, false,  800, 2},
+	{"api-away",          20, draw_api,                    0,    0,   0,  0,   4000, false,  800, 2},
+	{"pause",             30, draw_pause,                350,  150,   1,  0,   2500, false,  800, 2},
+	{"pause-clock",       20, draw_pause_of_clock,       350,  150,   1, -1,   2500, false,  800, 2},
+	{"chaos",            150, draw_chaos,                 -1,   -1,  -1, -1,  12000, false, 1500, 2},
+	{"chaos-large",        2, draw_chaos_large,           -1,   -1,  -1, -1,  12000, false, 1500, 2},
 };
 const size_t N_ROWS = sizeof(ROWS) / sizeof(*ROWS);

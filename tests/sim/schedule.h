@@ -64,6 +64,7 @@ struct row {
 	int settle;               /* after the last fault is over: then exactly one, as recorded, and nothing moves */
 	bool after;               /* measured when the last fault is over, not from the first one */
 	int rest;                 /* looked on for so long then */
+	unsigned least;           /* nodes; with fewer it is another row */
 };
 
 extern const struct row ROWS[];

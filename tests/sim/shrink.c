@@ -39,10 +39,14 @@ static bool drop_faults(struct schedule *s, struct outcome *o)
 static bool drop_nodes(struct schedule *s, struct outcome *o)
 {
 	bool any = false;
-	for (unsigned i = s->nodes; i-- > 1;) {
+	unsigned left = s->nodes - (unsigned)__builtin_popcountll(s->dropped_nodes), least = s->row->least;
+	for (unsigned i = s->nodes; i-- > 1 && left > least;) {
 		struct schedule smaller = *s;
 		smaller.dropped_nodes |= UINT64_C(1) << i;
-		any |= !(s->dropped_nodes >> i & 1) && still_wrong(s, o, &smaller);
+		if ((s->dropped_nodes >> i & 1) || !still_wrong(s, o, &smaller))
+			continue;
+		any = true;
+		left--;
 	}
 	return any;
 }
