@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "arp/responder.h"
 #include "arp/segment.h"
 #include "speaker/records.h"
 #include "tests/sim/link.h"
@@ -177,20 +178,24 @@ static void look(void *data, uint64_t again)
 	}
 }
 
-void observer_note_answers(struct process *p)
+/* The linker leads what the segments tell their responders past here (-Wl,--wrap). */
+
+void __real_responder_set(struct responder *r, uint32_t address, bool answer);
+void __wrap_responder_set(struct responder *r, uint32_t address, bool answer);
+void __wrap_responder_set(struct responder *r, uint32_t address, bool answer)
 {
-	const struct segment *s = link_segment(p);
-	bool changed = false;
-	for (unsigned at = 0; at < world.n_addresses; at++) {
-		uint64_t bit = UINT64_C(1) << (at % 64), *word = &p->answers[at / 64];
-		bool now = s && !p->ended && segment_owns(s, world.addresses[at]);
-		if (now != ((*word & bit) != 0)) {
-			*word ^= bit;
-			changed = true;
-		}
-	}
-	if (changed)
+	if (answer != responder_has(r, address))
 		observer_dirty();
+	__real_responder_set(r, address, answer);
+}
+
+void __real_responder_guard(struct responder *r, uint32_t address, const struct mac *owner);
+void __wrap_responder_guard(struct responder *r, uint32_t address, const struct mac *owner);
+void __wrap_responder_guard(struct responder *r, uint32_t address, const struct mac *owner)
+{
+	if ((owner != NULL) != responder_guards(r, address))
+		observer_dirty();
+	__real_responder_guard(r, address, owner);
 }
 
 /* ---- what leaves the nodes ---- */
@@ -216,7 +221,8 @@ void observer_frame(struct host *from, const struct arp_frame *f)
 		const struct host *who = world_host_of_mac(&f->sha);
 		if (!who || !who->is_node)
 			world_wrong("guard-mac", "%s speaks for %s with a MAC of no node", from->name, ip);
-		observer_dirty();
+		if (f->op != ARP_REPLY || mac_equal(&f->eth_dst, &MAC_BROADCAST))
+			world_wrong("guard-form", "%s announces %s with another's MAC", from->name, ip);
 		return;
 	}
 	if (s && !segment_owns(s, f->spa))

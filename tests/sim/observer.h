@@ -1,7 +1,7 @@
 /* Looks on: who would answer a client that asks for an address at this moment, what leaves the nodes, what is written. Checks
  * the promises of design.md section 2 (1, 2, 3, 9) and measures how long nobody or two answered.
  *
- * Kinds of wrong: two-services, lost-address, sender, ethernet-source, guard-mac, malformed, busy, start, dark-after, two-after,
+ * Kinds of wrong: two-services, lost-address, sender, ethernet-source, guard-mac, guard-form, malformed, busy, start, dark-after, two-after,
  * not-record, guard-left, moved-after; by run.c: dark, two, moves, stale. */
 #ifndef TESTS_SIM_OBSERVER_H
 #define TESTS_SIM_OBSERVER_H
@@ -27,7 +27,6 @@ void observer_end(struct measured *m);
 unsigned observer_owner(unsigned address);  /* index of the host that answers; HOSTS: nobody, or several */
 
 void observer_dirty(void);                  /* somebody may answer otherwise now */
-void observer_note_answers(struct process *p);
 void observer_woke(struct host *h);
 void observer_frame(struct host *from, const struct arp_frame *f);
 void observer_client_hears(const uint8_t *bytes, size_t len);

@@ -172,7 +172,6 @@ void process_turn(struct process *p)
 		}
 	}
 	p->busy = false;
-	observer_note_answers(p);
 	if (p->ended) {
 		struct host *h = p->host;
 		void (*on_end)(struct host *) = p->on_end;

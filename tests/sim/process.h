@@ -42,7 +42,6 @@ struct process {
 	bool draining, discards;     /* what waited is given out; the frames in it are not wanted */
 	struct link *link;           /* open, of its one interface; NULL */
 	struct links *links;
-	uint64_t answers[ADDRESSES / 64];   /* bits: addresses the responder has */
 	void (*on_end)(struct host *h);     /* after a SIGTERM */
 };
 
