@@ -17,15 +17,15 @@
 enum resource { SERVICES, SLICES, NODES_, NAMESPACES, LEASES, POOLS, ADVERTISEMENTS, RESOURCES };
 
 static const struct {
-	const char *name, *path;
+	const char *part, *path;
 } PATHS[RESOURCES] = {
-	{"services", "/api/v1/services?fieldSelector=spec.type%3DLoadBalancer"},
-	{"endpointslices", "/apis/discovery.k8s.io/v1/endpointslices"},
-	{"nodes", "/api/v1/nodes"},
-	{"namespaces", "/api/v1/namespaces"},
-	{"leases", "/apis/coordination.k8s.io/v1/namespaces/" DEFAULT_NAMESPACE "/leases?labelSelector=l2lb.io%2Fclass"},
-	{"ipaddresspools", "/apis/metallb.io/v1beta1/namespaces/" DEFAULT_NAMESPACE "/ipaddresspools"},
-	{"l2advertisements", "/apis/metallb.io/v1beta1/namespaces/" DEFAULT_NAMESPACE "/l2advertisements"},
+	{"/services", "/api/v1/services?fieldSelector=spec.type%3DLoadBalancer"},
+	{"/endpointslices", "/apis/discovery.k8s.io/v1/endpointslices"},
+	{"/nodes", "/api/v1/nodes"},
+	{"/namespaces", "/api/v1/namespaces"},
+	{"/leases", "/apis/coordination.k8s.io/v1/namespaces/" DEFAULT_NAMESPACE "/leases?labelSelector=l2lb.io%2Fclass"},
+	{"/ipaddresspools", "/apis/metallb.io/v1beta1/namespaces/" DEFAULT_NAMESPACE "/ipaddresspools"},
+	{"/l2advertisements", "/apis/metallb.io/v1beta1/namespaces/" DEFAULT_NAMESPACE "/l2advertisements"},
 };
 
 struct watch {
@@ -366,7 +366,7 @@ static struct cluster *cluster_on(unsigned i)
 void watching_changed(const char *path)
 {
 	enum resource resource = SERVICES;
-	while (resource < RESOURCES && !strstr(path, PATHS[resource].name))
+	while (resource < RESOURCES && (resource == NAMESPACES || !strstr(path, PATHS[resource].part)))   /* they are in every path */
 		resource++;
 	if (resource == RESOURCES)
 		return;

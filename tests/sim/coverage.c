@@ -48,6 +48,18 @@ static size_t place_of(const void *object)
 	return i;
 }
 
+static void say_step(const struct ownership *o, const struct ownership_view *v, unsigned before, enum ownership_action action)
+{
+	static const char *const ACTIONS[] = {"", ", writes", ", names", ", looks", ", defends", ", asks"};
+	static const char *const FATES[] = {"nobody", "me", "present", "speaker down", "dead", "gone"};
+	char ip[ADDRESS_TEXT];
+	world_say("%s %s: %s > %s%s%s%s (holder %s by record, epoch %lld, believed %s, fate %s%s%s%s)", world.here ? world.here->name : "?",
+		  address_format(&o->address, ip), ownership_state_name((enum ownership_state)before), ownership_state_name(o->state), ACTIONS[action],
+		  action == OWNERSHIP_WRITE || action == OWNERSHIP_NAME ? " " : "", action == OWNERSHIP_WRITE || action == OWNERSHIP_NAME ? o->target : "",
+		  v->record ? v->record->holder : "-", v->record ? (long long)v->record->epoch : 0, o->believed ? o->believed : "-", FATES[v->fate],
+		  v->api ? "" : ", no API", v->eligible ? "" : ", not eligible", v->connected ? "" : ", not connected");
+}
+
 enum ownership_action __real_ownership_step(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep);
 enum ownership_action __wrap_ownership_step(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep);
 enum ownership_action __wrap_ownership_step(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
@@ -58,6 +70,8 @@ enum ownership_action __wrap_ownership_step(struct ownership *o, const struct ow
 		went(COVERAGE_OWNERSHIP, last[i].state, before);
 	enum ownership_action action = __real_ownership_step(o, v, now, wakep);
 	went(COVERAGE_OWNERSHIP, before, o->state);
+	if (world.verbose && (before != o->state || action != OWNERSHIP_NOTHING || (last[i].object && last[i].state != before)))
+		say_step(o, v, last[i].object ? last[i].state : before, action);
 	last[i].object = o;
 	last[i].state = o->state;
 	return action;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/base/deadline.h"
+#include "config/base/log.h"
 #include "config/base/memory.h"
 #include "speaker/names.h"
 #include "tests/sim/link.h"
@@ -158,6 +159,7 @@ void process_turn(struct process *p)
 		return;
 	p->busy = true;
 	world.here = p->host;
+	log_set_node(p->host->name);
 	for (unsigned guard = 0;; guard++) {
 		p->again = false;
 		run_timers(p);
@@ -217,6 +219,7 @@ void process_give(struct process *p, void (*run)(void *data, uint64_t arg), void
 	}
 	bool nested = p->busy;
 	world.here = p->host;
+	log_set_node(p->host->name);
 	p->busy = true;
 	run(data, arg);
 	p->busy = nested;
