@@ -44,6 +44,7 @@ struct owned_address *owned_address_new(const struct address_context *context, c
 	struct owned_address *o = mem_zalloc(sizeof(*o));
 	o->context = context;
 	ownership_init(&o->core, a, now);
+	planned_move_init(&o->planned);
 	o->revision = model_of(o)->revision - 1;
 	return o;
 }
@@ -54,6 +55,7 @@ void owned_address_free(struct owned_address *o)
 		return;
 	api_cancel(o->call);
 	ownership_free(&o->core);
+	planned_move_free(&o->planned);
 	free(o->candidates);
 	free(o);
 }
@@ -81,6 +83,21 @@ bool owned_address_is_idle(const struct owned_address *o)
 }
 
 /* ---- the view ---- */
+
+/* Somebody has named a successor who cannot have it. */
+static void say_refused(const struct owned_address *o, const struct record *r, enum planned_refusal refusal)
+{
+	char ip[ADDRESS_TEXT], note[400];
+	const struct service *s = election_user(model_of(o), r);
+	address_format(&o->core.address, ip);
+	snprintf(note, sizeof(note), "%s is not moved to node %s, which %s", ip, r->successor, planned_refusal_text(refusal));
+	log_warn("moveRefused", KV("ip", ip, "service", s ? s->meta.key : "", "node", r->successor), "%s", note);
+	if (!s)
+		return;
+	struct event e = {.kind = "Service", .api_version = "v1", .object = &s->meta, .warning = true, .reason = "moveRefused", .action = "Move", .note = note};
+	events_forget(o->context->events, s->meta.uid, "moveRefused");
+	events_emit(o->context->events, &e);
+}
 
 /* The segment whose verdicts count for this address: that of the first link we would use. */
 static struct segment *segment_for(const struct owned_address *o)
@@ -193,20 +210,31 @@ static bool is_mute(const struct owned_address *o)
 	return owned_address_is_answered(o);
 }
 
-/* R10: a node that leaves with its speaker, or that nobody watches, moves what it has; else it is guarded. */
-static const char *move_wanted(const struct owned_address *o, const struct ownership_view *v, const struct segment *s, int64_t now)
+/* Whether and to whom it is to go without any fault; and when our process ends and nobody would guard for us, to anybody. */
+static void plan_move(struct owned_address *o, struct ownership_view *v, const struct segment *s, int64_t now, int64_t *wakep)
 {
+	if (!ownership_answers(&o->core) || strcmp(v->record->holder, node_of(o)) != 0) {
+		planned_move_free(&o->planned);
+		return;
+	}
+	bool *up = mem_zalloc((o->n_candidates + 1) * sizeof(*up));
+	for (size_t i = 0; i < o->n_candidates; i++)
+		up[i] = !s || strcmp(o->candidates[i].node, node_of(o)) == 0 || !is_down(segment_liveness(s, o->candidates[i].node));
+	struct planned_view view = {.me = node_of(o), .record = v->record, .candidates = o->candidates, .up = up, .n = o->n_candidates};
+	struct planned_step step = planned_move_step(&o->planned, &view, now);
 	bool unwatched = v->leaving && (!s || now - segment_watched_at(s) > UNWATCHED);
-	if (v->eligible && !unwatched)
-		return NULL;
-	for (size_t i = 0; i < v->n_candidates; i++)
-		if (strcmp(v->candidates[i], node_of(o)) != 0)
-			return v->candidates[i];
-	return NULL;
+	v->move_to = step.target;
+	for (size_t i = 0; unwatched && !v->move_to && i < v->n_candidates; i++)
+		v->move_to = strcmp(v->candidates[i], node_of(o)) != 0 ? v->candidates[i] : NULL;
+	v->clear_successor = step.clear;
+	*wakep = step.wake;
+	if (step.refusal != PLANNED_ACCEPTED)
+		say_refused(o, v->record, step.refusal);
+	free(up);
 }
 
 /* up: room for n_candidates names. */
-static struct ownership_view view_of(const struct owned_address *o, const struct record *r, const char **up, int64_t now)
+static struct ownership_view view_of(struct owned_address *o, const struct record *r, const char **up, int64_t now, int64_t *wakep)
 {
 	const struct address_context *context = o->context;
 	const struct model *m = model_of(o);
@@ -223,8 +251,7 @@ static struct ownership_view view_of(const struct owned_address *o, const struct
 	v.mute = !v.eligible && ownership_answers(&o->core) && is_mute(o);
 	v.guard = (v.fate == HOLDER_SPEAKER_DOWN || ownership_guards(&o->core)) && guards_somewhere(o, r, ownership_guarded_node(&o->core, r));
 	v.misjudged = misjudged_is(context->misjudged, holder, now, NULL);
-	v.move_to = move_wanted(o, &v, s, now);
-	v.any_successor = v.leaving || !v.eligible;
+	plan_move(o, &v, s, now, wakep);
 	/* Who comes from MetalLB keeps the owner of each address, in whatever order our speakers start. */
 	bool shown = model_ingress_user(m, &r->address, NULL);
 	if (v.fate == HOLDER_NONE && shown && now < context->synced_at + START_GRACE && election_awaits(m, r, node_of(o)))
@@ -441,11 +468,11 @@ static void carry_out(struct owned_address *o, const struct record *r, enum owne
 
 int64_t owned_address_evaluate(struct owned_address *o, int64_t now)
 {
-	int64_t wake;
+	int64_t wake, plan_wake = CLOCK_NEVER;
 	const struct record *r = record_of(o);
 	refresh_candidates(o, r);
 	const char **up = mem_zalloc((o->n_candidates + 1) * sizeof(*up));
-	struct ownership_view v = view_of(o, r, up, now);
+	struct ownership_view v = view_of(o, r, up, now, &plan_wake);
 	bool guarded = ownership_guards(&o->core), answered = ownership_answers(&o->core);
 	enum ownership_action action = ownership_step(&o->core, &v, now, &wake);
 	free(up);
@@ -456,5 +483,5 @@ int64_t owned_address_evaluate(struct owned_address *o, int64_t now)
 	if (guarded != ownership_guards(&o->core))
 		say_guard(o, !guarded);
 	say_change(o, r);
-	return wake;
+	return clock_min(wake, plan_wake);
 }

@@ -8,6 +8,7 @@
 #include "speaker/election.h"
 #include "speaker/misjudged.h"
 #include "speaker/ownership.h"
+#include "speaker/planned_move.h"
 #include "speaker/segments.h"
 
 /* What all addresses of a speaker share; outlives them. */
@@ -27,6 +28,7 @@ struct address_context {
 
 struct owned_address {
 	struct ownership core;
+	struct planned_move planned;
 	const struct address_context *context;
 	struct candidate *candidates;   /* eligible nodes; valid for `revision` of the model */
 	size_t n_candidates;

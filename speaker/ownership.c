@@ -7,7 +7,6 @@
 #include "config/base/memory.h"
 
 #define CLAIM_STEP (300 * CLOCK_MS)     /* between candidates for an unowned address (R10) */
-#define SUCCESSOR_WAIT CLOCK_S          /* then the next successor is named; the owner never stops by time (finding 11) */
 #define DEFENCE_SPACING (200 * CLOCK_MS)
 #define RETRY CLOCK_S                   /* of writes; also while the API is away: the write that succeeds ends the outage */
 #define CHECK_ASKS 3u
@@ -58,7 +57,6 @@ void ownership_free(struct ownership *o)
 	forget_before(o);
 	free(o->from);
 	free(o->target);
-	free(o->tried);
 	free(o->guarded);
 	free(o->rival);
 	free(o->believed);
@@ -115,10 +113,10 @@ static void enter(struct ownership *o, enum ownership_state state, int64_t now)
 	o->handed_at = o->stopping_at = 0;
 	o->asked = 0;
 	mem_replace(&o->guarded, NULL);
-	mem_replace(&o->tried, NULL);
 	if (ownership_answers(o)) {
 		mem_replace(&o->believed, NULL);
-		mem_replace(was_answering ? &o->tried : &o->rival, NULL);
+		if (!was_answering)
+			mem_replace(&o->rival, NULL);
 		return;
 	}
 	mem_replace(&o->rival, NULL);
@@ -415,8 +413,8 @@ static enum ownership_action owned(struct ownership *o, const struct ownership_v
 		enter(o, OWNERSHIP_MOVING, now);
 		return OWNERSHIP_NOTHING;
 	}
-	if (*v->record->successor && v->api && can_write(o, now, wakep))
-		return write_as(o, OWNERSHIP_NAME, "");   /* he cannot have it */
+	if (v->clear_successor && v->api && can_write(o, now, wakep))
+		return write_as(o, OWNERSHIP_NAME, "");
 	if (o->guard_heard > o->defended_at && reached(o->defended_at + DEFENCE_SPACING, now, wakep)) {   /* that ends the guard */
 		o->defended_at = now;
 		return OWNERSHIP_DEFEND;
@@ -446,20 +444,7 @@ static enum ownership_action moving(struct ownership *o, const struct ownership_
 	}
 	if (!v->api || !can_write(o, now, wakep))
 		return OWNERSHIP_NOTHING;
-	if (v->any_successor && o->tried && next_successor(v, o->tried))
-		wanted = next_successor(v, o->tried);
-	if (strcmp(successor, wanted) != 0) {
-		o->handed_at = 0;
-		return write_as(o, OWNERSHIP_NAME, wanted);
-	}
-	if (!o->handed_at)
-		o->handed_at = now;
-	if (reached(o->handed_at + SUCCESSOR_WAIT, now, wakep)) {
-		mem_replace(&o->tried, wanted);
-		o->handed_at = now;
-		*wakep = clock_min(*wakep, now + CLOCK_MS);
-	}
-	return OWNERSHIP_NOTHING;
+	return strcmp(successor, wanted) == 0 ? OWNERSHIP_NOTHING : write_as(o, OWNERSHIP_NAME, wanted);   /* it never stops by time (finding 11) */
 }
 
 /* ---- RELEASING, YIELDING, STOPPING ---- */

@@ -47,7 +47,7 @@ struct ownership_view {
 	bool mute;                           /* no link of ours for it works: we cannot answer */
 	bool leaving;                        /* our process ends: nothing new is taken or guarded */
 	const char *move_to;                 /* a planned move is wanted, to this node; NULL: none */
-	bool any_successor;                  /* ... and if that one does not come, to any other */
+	bool clear_successor;                /* whom the record names cannot have it, and nobody else is to */
 	bool refused;                        /* the record's holder gives it up to a stranger */
 	bool served;                         /* some Service could be reached through the address at all */
 	const char *const *candidates;       /* eligible nodes that are not down, best first */
@@ -74,8 +74,7 @@ struct ownership {
 	char *target;          /* of the last WRITE or NAME */
 	bool in_flight;
 	int64_t retry_at;
-	int64_t handed_at;     /* MOVING: since when the record names the successor; GUARDING: ... the new holder; 0: it does not */
-	char *tried;           /* MOVING: the last successor, which has not come */
+	int64_t handed_at;     /* GUARDING: since when the record names the new holder; 0: it does not */
 	char *guarded;         /* GUARDING: for whom */
 	int64_t stopping_at;   /* GUARDING: since when our process is ending; 0: it is not */
 	int64_t guard_heard;   /* when a guard last answered for us */
