@@ -53,11 +53,11 @@ static void say_step(const struct ownership *o, const struct ownership_view *v, 
 	static const char *const ACTIONS[] = {"", ", writes", ", names", ", looks", ", defends", ", asks"};
 	static const char *const FATES[] = {"nobody", "me", "present", "speaker down", "dead", "gone"};
 	char ip[ADDRESS_TEXT];
-	world_say("%s %s: %s > %s%s%s%s (holder %s by record, epoch %lld, believed %s, fate %s%s%s%s)", world.here ? world.here->name : "?",
+	world_say("%s %s: %s > %s%s%s%s (holder %s by record, epoch %lld, believed %s, fate %s%s%s%s%s%s)", world.here ? world.here->name : "?",
 		  address_format(&o->address, ip), ownership_state_name((enum ownership_state)before), ownership_state_name(o->state), ACTIONS[action],
 		  action == OWNERSHIP_WRITE || action == OWNERSHIP_NAME ? " " : "", action == OWNERSHIP_WRITE || action == OWNERSHIP_NAME ? o->target : "",
 		  v->record ? v->record->holder : "-", v->record ? (long long)v->record->epoch : 0, o->believed ? o->believed : "-", FATES[v->fate],
-		  v->api ? "" : ", no API", v->eligible ? "" : ", not eligible", v->connected ? "" : ", not connected");
+		  v->api ? "" : ", no API", v->eligible ? "" : ", not eligible", v->connected ? "" : ", not connected", o->from ? ", unrecorded from " : "", o->from ? o->from : "");
 }
 
 enum ownership_action __real_ownership_step(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep);

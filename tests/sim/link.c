@@ -93,6 +93,8 @@ void link_send(struct link *l, const uint8_t *bytes, size_t len)
 	struct arp_frame f;
 	if (l->mute)
 		return;
+	if (world.verbose && bytes[30] == 0 && bytes[40] == ((POOL_FIRST >> 8) & 0xff))
+		world_say("  %s asks for 10.99.10.%u", l->host->name, bytes[41]);
 	/* Most are about liveness, between nodes' addresses: the pool is 10.99.10.0 and up. */
 	if (bytes[30] == ((POOL_FIRST >> 8) & 0xff) || bytes[30] == ((POOL_FIRST >> 8) & 0xff) + 1) {
 		if (!arp_frame_parse(bytes, len, &f))

@@ -205,6 +205,14 @@ void observer_woke(struct host *h)
 	seen.woke_at[h->index] = world.now;
 }
 
+static void say_frame(const struct host *from, const struct arp_frame *f, const char *ip)
+{
+	const struct host *to = world_host_of_mac(&f->eth_dst), *who = world_host_of_mac(&f->sha);
+	if (to && to->index == world.client)
+		return;   /* our own questions: what they show is said */
+	world_say("  %s to %s: %s is at %s (%s)", from->name, to ? to->name : "all", ip, who ? who->name : "?", f->op == ARP_REPLY ? "answer" : "request");
+}
+
 void observer_frame(struct host *from, const struct arp_frame *f)
 {
 	const struct segment *s = link_segment(from->process);
@@ -213,6 +221,8 @@ void observer_frame(struct host *from, const struct arp_frame *f)
 	if (at >= world.n_addresses)
 		return;
 	objects_address_text(f->spa, ip);
+	if (world.verbose)
+		say_frame(from, f, ip);
 	if (!mac_equal(&f->eth_src, &from->mac)) {
 		world_wrong("ethernet-source", "%s sends %s from another Ethernet address than its own", from->name, ip);
 		return;
