@@ -16,7 +16,7 @@
 
 static struct model *model_of(const struct owned_address *o)
 {
-	return cluster_model(o->context->cluster);
+	return o->context->model;
 }
 
 static const char *node_of(const struct owned_address *o)
@@ -58,6 +58,14 @@ void owned_address_free(struct owned_address *o)
 	planned_move_free(&o->planned);
 	free(o->candidates);
 	free(o);
+}
+
+void owned_address_forget(struct owned_address *o)
+{
+	free(o->candidates);
+	o->candidates = NULL;
+	o->n_candidates = 0;
+	o->revision = model_of(o)->revision - 1;
 }
 
 bool owned_address_is_answered(const struct owned_address *o)
