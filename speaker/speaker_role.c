@@ -131,6 +131,8 @@ static void on_claim(void *data, struct segment *s, uint32_t address, const stru
 		return;
 	}
 	neighbourhood_on_claim(role->neighbourhood, address, sha, peer, answer);
+	if (o && !peer)
+		ownership_stranger_heard(&o->core);
 	if (!o || !peer)
 		return;
 	if (!answer && ownership_answers(&o->core) && misjudged_announces(role->context.misjudged, peer, clock_now()))
