@@ -16,7 +16,7 @@
 
 static struct model *model_of(const struct owned_address *o)
 {
-	return cluster_model(o->context->cluster);
+	return o->context->model;
 }
 
 static const char *node_of(const struct owned_address *o)
@@ -58,6 +58,14 @@ void owned_address_free(struct owned_address *o)
 	planned_move_free(&o->planned);
 	free(o->candidates);
 	free(o);
+}
+
+void owned_address_forget(struct owned_address *o)
+{
+	free(o->candidates);
+	o->candidates = NULL;
+	o->n_candidates = 0;
+	o->revision = model_of(o)->revision - 1;
 }
 
 bool owned_address_is_answered(const struct owned_address *o)
@@ -283,6 +291,8 @@ static void apply_answering(struct owned_address *o, const struct record *r)
 	const struct model *m = model_of(o);
 	size_t n = r && m->own && o->core.state == OWNERSHIP_OWNED ? election_links(m, r, m->own, links, LINKS_MAX) : 0;
 	size_t wanted = 0, answered = 0;
+	enum conflict_claim claim = o->core.doubted ? CONFLICT_CLAIM_ASK : !o->core.fresh ? CONFLICT_CLAIM_KNOWN :
+				    r && r->found ? CONFLICT_CLAIM_ASK : CONFLICT_CLAIM_PROBE;
 	apply_guard(o, r);
 	if (ownership_answers(&o->core) && o->core.state != OWNERSHIP_OWNED)
 		return;
@@ -293,13 +303,13 @@ static void apply_answering(struct owned_address *o, const struct record *r)
 			here |= strcmp(links[j]->name, segment_link(s)->name) == 0;
 		wanted += here;
 		if (here)
-			segment_own(s, ip_of(o), !o->core.fresh ? CONFLICT_CLAIM_KNOWN : r->found ? CONFLICT_CLAIM_ASK : CONFLICT_CLAIM_PROBE);
+			segment_own(s, ip_of(o), claim);
 		else
 			segment_release(s, ip_of(o));
 		answered += here && segment_owns(s, ip_of(o));
 	}
 	if (wanted && answered == wanted)   /* what was ever announced is not probed any more, nor given up to a stranger */
-		o->core.fresh = false;
+		o->core.fresh = o->core.doubted = false;
 }
 
 void owned_address_hush(struct owned_address *o)

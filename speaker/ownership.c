@@ -125,7 +125,7 @@ static void enter(struct ownership *o, enum ownership_state state, int64_t now)
 		forget_before(o);
 	}
 	if (was_answering && state == OWNERSHIP_IDLE)
-		o->fresh = false;
+		o->fresh = o->doubted = false;
 }
 
 /* ---- writing ---- */
@@ -669,6 +669,11 @@ void ownership_guard_heard(struct ownership *o, int64_t now)
 	o->guard_heard = now;
 }
 
+void ownership_stranger_heard(struct ownership *o)
+{
+	o->doubted |= o->state == OWNERSHIP_CHECK;
+}
+
 /* A CHECK knows what we had: whom it was taken from is not forgotten. */
 static void check_again(struct ownership *o, int64_t now)
 {
@@ -692,11 +697,6 @@ void ownership_woke(struct ownership *o, int64_t now)
 void ownership_link_back(struct ownership *o, int64_t now)
 {
 	check_again(o, now);
-}
-
-void ownership_resume(struct ownership *o, int64_t now)
-{
-	enter(o, OWNERSHIP_CHECK, now);
 }
 
 void ownership_refused(struct ownership *o, int64_t now)

@@ -352,6 +352,17 @@ static void link_back(void **state)
 		assert_int_equal(o.state, claimed ? IDLE : OWNED);
 		ownership_free(&o);
 	}
+	/* one who is none of ours answered meanwhile: not announced before it is known who he is */
+	struct ownership doubted = in_state(OWNED);
+	ownership_stranger_heard(&doubted);   /* the conflict core's, while we answer */
+	assert_false(doubted.doubted);
+	ownership_link_back(&doubted, NOW);
+	ownership_stranger_heard(&doubted);
+	for (int ms = 0; ms <= 70; ms += 10)
+		step_with(&doubted, (struct situation){.holder = "a", .candidates = "a b"}, NOW + ms * CLOCK_MS);
+	assert_int_equal(doubted.state, OWNED);
+	assert_true(doubted.doubted);
+	ownership_free(&doubted);
 	/* who is not answering has nothing to ask for */
 	struct ownership o = in_state(IDLE);
 	ownership_link_back(&o, NOW);
