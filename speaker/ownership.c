@@ -13,6 +13,7 @@
 #define CHECK_SPACING (10 * CLOCK_MS)
 #define CHECK_DECIDED (65 * CLOCK_MS)   /* R7: asks at 0, 10, 20 ms */
 #define GUARD_TIME (30 * CLOCK_S)       /* R6: then the address moves */
+#define GUARD_DEAF (20 * CLOCK_MS)      /* its owner stops on hearing it, and may have answered just before */
 #define HANDED_WAIT (2 * CLOCK_S)       /* ... and if the new holder is not heard, to the guard itself */
 #define RELEASE_SPACING (20 * CLOCK_MS) /* R9 */
 #define RELEASE_EAGER 10u               /* so many questions; then ten times less */
@@ -369,6 +370,9 @@ static enum ownership_action settle_rivalry(struct ownership *o, const struct ow
 		enter(o, api ? OWNERSHIP_RELEASING : OWNERSHIP_YIELDING, now);
 		return OWNERSHIP_NOTHING;
 	}
+	/* What settles it for good comes before the next defence: each of ours calls forth one of his. */
+	if (o->from && v->api && !o->unanswered && can_write(o, now, wakep))
+		return write_as(o, OWNERSHIP_WRITE, v->me);
 	if (!reached(o->defended_at + DEFENCE_SPACING, now, wakep))
 		return OWNERSHIP_NOTHING;
 	if (now > o->war_began + WAR) {
@@ -451,7 +455,8 @@ static enum ownership_action moving(struct ownership *o, const struct ownership_
 
 static enum ownership_action releasing(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	if (o->rival && o->rival_at >= o->since)
+	/* Heard since, or before he had recorded it: whatever was thought of his node. */
+	if (o->rival && (o->rival_at >= o->since || strcmp(o->rival, v->record->holder) == 0))
 		return to_rival(o, v, now);
 	if (strcmp(v->record->holder, v->me) == 0) {
 		enter(o, OWNERSHIP_OWNED, now);
@@ -656,6 +661,9 @@ void ownership_claimed(struct ownership *o, const char *peer, const struct recor
 		o->rival_at = now;
 		return;
 	}
+	/* An answer that was on its way when the guard began is no return; that shows in liveness as well. */
+	if (o->state == OWNERSHIP_GUARDING && strcmp(peer, o->guarded) == 0 && now < o->since + GUARD_DEAF)
+		return;
 	o->claimed_at = now;
 	if (o->state == OWNERSHIP_CHECK || o->state == OWNERSHIP_GUARDING)
 		enter(o, OWNERSHIP_IDLE, now);
