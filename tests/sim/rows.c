@@ -75,6 +75,16 @@ static void draw_upgrade_without_api(struct schedule *s, struct chance *c)
 	add(s, FAULT_TERM, 500 * MS + phase(c), chance_between(c, 50 * MS, S), 0);
 }
 
+/* The API server is away when it comes back: from its state file, what nobody answers for (after 5 s). */
+static void draw_restart_without_api(struct schedule *s, struct chance *c)
+{
+	enum fault_kind kind = chance_percent(c, 50) ? FAULT_KILL : FAULT_TERM;
+	bool all = chance_percent(c, 50);
+	add(s, FAULT_API, 0, 14 * S, 0)->value = chance_percent(c, 30);
+	for (unsigned i = 0; i < (all ? s->nodes : 1); i++)
+		add(s, kind, 1500 * MS, chance_between(c, 50 * MS, S), i);
+}
+
 static void draw_cut(struct schedule *s, struct chance *c)
 {
 	add(s, FAULT_CUT, phase(c), chance_between(c, S, 6 * S), 0)->value = chance_percent(c, 60);
@@ -259,6 +269,7 @@ const struct row ROWS[] = {
 	{"killed-restarted",  60, draw_killed_restarted,     300,    0,   0,  0,   1500, false,  800, 2},
 	{"upgrade",           40, draw_upgrade,                0,    0,   0,  0,   1500, false,  800, 2},
 	{"upgrade-no-api",    30, draw_upgrade_without_api,    0,    0,   0,  0,   5000, false,  800, 2},
+	{"restart-no-api",    15, draw_restart_without_api, 7500,    0,   0,  0,   5000, false,  800, 2},
 	{"cut-returns",       60, draw_cut,                  350,  150,   1,  0,   2500, false,  800, 2},
 	{"cut-no-api",        50, draw_cut_without_api,      350,  300,   1,  0,   6000, false,  800, 2},
 	{"split",             60, draw_split,                  0,  750,   7,  0,   4000, true,   800, 3},

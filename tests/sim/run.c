@@ -63,6 +63,7 @@ static void tear_down(void)
 	for (unsigned i = 0; i < world.n_nodes; i++)
 		process_kill(&world.hosts[i]);
 	server_end();
+	state_files_end();
 	wire_end();
 	world_end();
 }

@@ -69,6 +69,8 @@ void world_at(int64_t at, void (*run)(void *data, uint64_t arg), void *data, uin
 struct host *world_host_of_mac(const struct mac *mac);   /* NULL: nobody's */
 struct host *world_node(const char *name);
 
+void state_files_end(void);   /* state_file.c forgets them */
+
 /* A node's own time, and the way back (never earlier). */
 int64_t world_local(const struct host *h, int64_t at);
 int64_t world_global(const struct host *h, int64_t at);
