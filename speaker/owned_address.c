@@ -235,7 +235,7 @@ static void plan_move(struct owned_address *o, struct ownership_view *v, const s
 	for (size_t i = 0; unwatched && !v->move_to && i < v->n_candidates; i++)
 		v->move_to = strcmp(v->candidates[i], node_of(o)) != 0 ? v->candidates[i] : NULL;
 	v->clear_successor = step.clear;
-	*wakep = step.wake;
+	*wakep = clock_min(*wakep, step.wake);
 	if (step.refusal != PLANNED_ACCEPTED)
 		say_refused(o, v->record, step.refusal);
 	free(up);
@@ -258,7 +258,7 @@ static struct ownership_view view_of(struct owned_address *o, const struct recor
 	v.refused = model_is_refused(m, r);
 	v.mute = !v.eligible && ownership_answers(&o->core) && is_mute(o);
 	v.guard = (v.fate == HOLDER_SPEAKER_DOWN || ownership_guards(&o->core)) && guards_somewhere(o, r, ownership_guarded_node(&o->core, r));
-	v.misjudged = misjudged_is(context->misjudged, holder, now, NULL);
+	v.misjudged = misjudged_is(context->misjudged, holder, now, wakep);
 	plan_move(o, &v, s, now, wakep);
 	/* Who comes from MetalLB keeps the owner of each address, in whatever order our speakers start. */
 	bool shown = model_ingress_user(m, &r->address, NULL);

@@ -25,6 +25,7 @@
 #define STOP_ASK (150 * CLOCK_MS)       /* a guard tells us by itself; asking is for the frame that was lost */
 #define STOP_SPACING (60 * CLOCK_MS)
 #define STOP_UNGUARDED (700 * CLOCK_MS) /* nobody guards this one: it is moved */
+#define HANGING (100 * CLOCK_MS)        /* a write that is not answered by then when a rival appears */
 #define WAR (10 * CLOCK_S)              /* defences within it count together (R8) */
 #define WAR_RANK 3u                     /* from this defence on the worse static rank yields, */
 #define WAR_END 6u                      /* and at this one everybody: the other one has the record */
@@ -348,9 +349,9 @@ static enum ownership_action to_rival(struct ownership *o, const struct ownershi
 
 /* Another one says that the address is his (R8). With the API the record decides (it has just been read); without it the
  * younger takeover, then the static order: of two that meet at most one defends, and whoever gives way asks first. */
-static bool defends(const struct ownership *o, const struct ownership_view *v)
+static bool defends(const struct ownership *o, const struct ownership_view *v, bool api)
 {
-	bool api = v->api && !o->unanswered, worse = rank(v, v->me) > rank(v, o->rival);
+	bool worse = rank(v, v->me) > rank(v, o->rival);
 	bool took_it = held_before(o, o->rival) || record_held_before(v->record, o->rival), mine = v->fate == HOLDER_ME;
 	if (api)
 		return mine || (o->from && held_before(o, v->record->holder));
@@ -361,17 +362,18 @@ static bool defends(const struct ownership *o, const struct ownership_view *v)
 
 static enum ownership_action settle_rivalry(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	if (v->api && !o->looked)
+	/* A write that hangs, or a look that was not answered, is as good as no API: two nodes answer meanwhile. */
+	bool hangs = o->in_flight && reached(o->rival_since + HANGING, now, wakep), api = v->api && !o->unanswered && !hangs;
+	if (v->api && !o->looked && !hangs)
 		return look(o);
-	if (!defends(o, v)) {
-		bool api = v->api && !o->unanswered;
+	if (!defends(o, v, api)) {
 		if (api && strcmp(v->record->holder, o->rival) == 0)
 			return to_rival(o, v, now);
 		enter(o, api ? OWNERSHIP_RELEASING : OWNERSHIP_YIELDING, now);
 		return OWNERSHIP_NOTHING;
 	}
 	/* What settles it for good comes before the next defence: each of ours calls forth one of his. */
-	if (o->from && v->api && !o->unanswered && can_write(o, now, wakep))
+	if (o->from && api && can_write(o, now, wakep))
 		return write_as(o, OWNERSHIP_WRITE, v->me);
 	if (!reached(o->defended_at + DEFENCE_SPACING, now, wakep))
 		return OWNERSHIP_NOTHING;
@@ -656,6 +658,7 @@ void ownership_claimed(struct ownership *o, const char *peer, const struct recor
 		if (!o->rival || strcmp(o->rival, peer) != 0) {
 			mem_replace(&o->rival, peer);
 			o->looked = false;
+			o->rival_since = now;
 			o->retry_at = clock_min(o->retry_at, now);   /* whom we hear may have brought the API server back */
 		}
 		o->rival_at = now;

@@ -80,7 +80,8 @@ struct ownership {
 	int64_t stopping_at;   /* GUARDING: since when our process is ending; 0: it is not */
 	int64_t guard_heard;   /* when a guard last answered for us */
 	char *rival;           /* a peer that claims what we answer for; NULL: none */
-	int64_t rival_at;      /* when it was heard last */
+	int64_t rival_at;      /* when it was heard last, */
+	int64_t rival_since;   /* and first */
 	bool looked;           /* since the rival appeared */
 	bool unanswered;       /* ... and the API server did not answer in time */
 	int64_t defended_at;
