@@ -7,7 +7,9 @@ simulation. Those that survive have to be in tests/mutate/survivors with the rea
 
 import argparse
 import queue
+import re
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -22,7 +24,7 @@ WANTED = 90          # percent
 UNIT_CPU = 20        # seconds of the processor, ten times what the longest takes
 SIM_CPU = 120
 # Rows of the simulation and how many schedules of each; None: as they come. The first are few, as most end there.
-SCHEDULES = [(None, 40), (None, 260)]
+SCHEDULES = [(None, 40), (None, 120)]
 ROWS = {
     "speaker/ownership.c": [("upgrade", 12), ("split", 20), ("killed", 4), ("one-way", 12), ("carrier", 20), ("claims", 20)],
     "speaker/planned_move.c": [],
@@ -50,39 +52,69 @@ def read_survivors():
     return reasons
 
 
-def unit_tests(shop, file, mutant, checked=False):
-    """The test that notices; None: none does."""
-    for test in variant.TESTS[file]:
-        code, _ = variant.run([shop.link_unit(test, mutant, checked)], UNIT_CPU, checked)
-        if code != 0:
-            return f"test_{test}" + (" (checked)" if checked else "")
-    return None
+class Judge:
+    """What notices a mutant. A test that fails, or a schedule that goes wrong, without any mutant says nothing: each is tried
+    without one when it is needed first."""
 
+    def __init__(self, build, quick):
+        self.build, self.quick = build, quick
+        self.known, self.lock = {}, threading.Lock()
 
-def simulation(shop, file, mutant):
-    program, start = shop.link_sim(file, mutant), 1
-    for row, seeds in SCHEDULES + ROWS.get(file, []):
-        command = [program, "--seeds", seeds, "--start", start if row is None else 1, "--jobs", 1, "--show", 0]
-        code, _ = variant.run(command + (["--row", row] if row else []), SIM_CPU)
-        if code != 0:
-            return f"sim {row or 'any'}"
-        start += seeds if row is None else 0
-    return None
+    def _without(self, what, find_out):
+        with self.lock:
+            if what not in self.known:
+                self.known[what] = find_out()
+            return self.known[what]
 
+    def _sound(self, test):
+        if self._without(test, lambda: variant.run([f"{self.build}/unit/test_{test}"], UNIT_CPU)[0]) != 0:
+            raise SystemExit(f"test_{test} fails without a mutant")
 
-def judge(shop, mutation, text, original):
-    """What noticed the mutant; NOT_COUNTED: it is none; None: it survives."""
-    changed = mutation.apply(text)
-    try:
-        mutant = shop.compile(mutation.file, changed)
-    except variant.Broken:
-        return "no C"
-    if mutant.read_bytes() == original:
-        return "the same code"
-    caught = unit_tests(shop, mutation.file, mutant)
-    if not caught:
-        caught = unit_tests(shop, mutation.file, shop.compile(mutation.file, changed, checked=True), checked=True)
-    return caught or simulation(shop, mutation.file, mutant)
+    def unit(self, shop, file, mutant):
+        for test in variant.TESTS[file]:
+            self._sound(test)
+            if variant.run([shop.link_unit(test, mutant)], UNIT_CPU)[0] != 0:
+                return f"test_{test}"
+        return None
+
+    def checked(self, shop, file, text):
+        """The same with its memory checked: what is lost, freed twice or read beyond its end."""
+        mutant = shop.compile(file, text, checked=True)
+        for test in variant.TESTS[file]:
+            if variant.run([shop.link_unit(test, mutant, checked=True)], UNIT_CPU, checked=True)[0] != 0:
+                return test
+        return None
+
+    def simulation(self, shop, file, mutant):
+        program = shop.link_sim(file, mutant)
+        for part in parts_of_simulation(file):
+            before = self._without(part, lambda: wrong_in_simulation(f"{self.build}/sim", *part))
+            if before is None:
+                raise SystemExit("the simulation does not run without a mutant")
+            wrong = wrong_in_simulation(program, *part)
+            if wrong is None or wrong > before:
+                return f"sim {part[0] or 'any'}"
+        return None
+
+    def judge(self, shop, core, mutation):
+        """Who noticed; NOT_COUNTED: it is no mutant; None: it survives."""
+        changed = mutation.apply(core.text)
+        try:
+            mutant = shop.compile(core.file, changed)
+        except variant.Broken:
+            return "no C"
+        original = self._without(core.file, lambda: shop.compile(core.file, core.text, stem="original").read_bytes())
+        if mutant.read_bytes() == original:
+            return "the same code"
+        caught = self.unit(shop, core.file, mutant)
+        if caught:
+            return caught
+        caught = self.checked(shop, core.file, changed)
+        if caught and self._without((core.file, "checked"), lambda: self.checked(shop, core.file, core.text)):
+            raise SystemExit(f"test_{caught} finds something wrong with memory without a mutant in {core.file}")
+        if caught:
+            return f"test_{caught} (checked)"
+        return None if self.quick else self.simulation(shop, core.file, mutant)
 
 
 class Core:
@@ -93,7 +125,6 @@ class Core:
         self.text = (variant.REPO / file).read_text()
         self.all = mutations.in_drawn_order(mutations.mutations(file, self.text), seed)
         self.left = iter(self.all)
-        self.original = None
         self.count = self.killed = 0
         self.survivors = []
 
@@ -107,22 +138,9 @@ def share_out(cores, count):
         max((c for c in cores if c.count < len(c.all)), key=lambda c: len(c.all) / c.count).count += 1
 
 
-def check_unchanged(shop, cores):
-    """What fails without a mutant says nothing about one. Also: the object that mutants are compared with."""
-    for c in cores:
-        mutant = shop.compile(c.file, c.text)
-        c.original = mutant.read_bytes()
-        caught = unit_tests(shop, c.file, mutant) or unit_tests(shop, c.file, shop.compile(c.file, c.text, checked=True), checked=True)
-        if caught:
-            sys.exit(f"{caught} fails without a mutant in {c.file}")
-    caught = simulation(shop, cores[0].file, shop.compile(cores[0].file, cores[0].text))
-    if caught:
-        sys.exit(f"{caught} fails without a mutant")
-
-
 class Run:
-    def __init__(self, cores, shops, verbose):
-        self.cores, self.verbose = cores, verbose
+    def __init__(self, cores, shops, judge, verbose):
+        self.cores, self.judge, self.verbose = cores, judge, verbose
         self.shops = queue.SimpleQueue()
         for shop in shops:
             self.shops.put(shop)
@@ -133,7 +151,7 @@ class Run:
         shop = self.shops.get()
         try:
             for mutation in core.left:
-                caught = judge(shop, mutation, core.text, core.original)
+                caught = self.judge.judge(shop, core, mutation)
                 if caught not in NOT_COUNTED:
                     return core, mutation, caught
             return core, None, None
@@ -190,13 +208,13 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--file", choices=variant.CORES)
     parser.add_argument("--verbose", action="store_true", help="also those that were killed, and by what")
+    parser.add_argument("--quick", action="store_true", help="without the simulation: what survives may still be caught by it")
     args = parser.parse_args()
     cores = [Core(f, args.seed) for f in ([args.file] if args.file else variant.CORES)]
     share_out(cores, args.count)
     shops = [variant.Workshop(args.build, f"build-mutate/{i}") for i in range(args.jobs)]
-    check_unchanged(shops[0], cores)
     print(f"{sum(c.count for c in cores)} of {sum(len(c.all) for c in cores)} possible mutants in {len(cores)} files, seed {args.seed}", flush=True)
-    Run(cores, shops, args.verbose).all(args.jobs)
+    Run(cores, shops, Judge(args.build, args.quick), args.verbose).all(args.jobs)
     sys.exit(0 if report(cores) else 1)
 
 

@@ -115,14 +115,17 @@ def _replaced(tokens, i):
 
 def _statement_end(tokens, i):
     """The index of the semicolon of the assignment or call that begins here; None: it is something else."""
-    depth, acts = 0, False
+    depth, acts, assigns = 0, False, False
     for j in range(i, len(tokens)):
         text = tokens[j].text
+        if depth == 0 and ((text == "{" and not assigns) or (text in (":", "?") and not acts)):
+            return None
         depth += text in ("(", "{", "[")
         depth -= text in (")", "}", "]")
-        if depth < 0 or (depth == 0 and text in ("{", ":", "?") and not acts):
+        if depth < 0:
             return None
-        acts |= depth == 0 and text in ("=", "+=", "-=", "|=", "&=", "++", "--", "*=", "/=", "<<=", ">>=", ")")
+        assigns |= depth == 0 and text in ("=", "+=", "-=", "|=", "&=", "++", "--", "*=", "/=", "<<=", ">>=")
+        acts |= assigns or (depth == 0 and text == ")")
         if depth == 0 and text == ";":
             return j if acts else None
     return None

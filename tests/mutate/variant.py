@@ -7,6 +7,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 MEMORY = 2 << 30
+HISTORIES = "300"   # of test_allocator_property: a part is enough for nearly all
 # What is surely a mistake, but only a warning to the compiler: such a variant is none.
 STRICT = ["-Werror=incompatible-pointer-types", "-Werror=int-conversion", "-Werror=discarded-qualifiers"]
 CHECKED = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -56,6 +57,7 @@ class Workshop:
         self.build, self.folder = build, REPO / folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.flags = _ask_make(build)
+        self.checks = "-fsanitize=" in " ".join(self.flags["ldflags"])
         self.archive = self.folder / "all.a"
         self.archive.unlink(missing_ok=True)
         self._run(["ar", "rcsT", str(self.archive), *(str(REPO / o) for o in self.flags["objects"])])
@@ -66,13 +68,13 @@ class Workshop:
         if done.returncode != 0:
             raise Broken(done.stderr[-2000:])
 
-    def compile(self, file, text, checked=False):
+    def compile(self, file, text, checked=False, stem="variant"):
         """The object of `file` as if it had this text. No debug information: equal code makes equal objects."""
-        source = self.folder / file.replace("/", "_")
+        source = self.folder / "variant.c"
         source.write_text(text)
-        target = self.folder / (source.stem + (".checked.o" if checked else ".o"))
-        more = [*CHECKED, "-O1"] if checked else []
-        self._run([*self.flags["cc"], *self.flags["cflags"], "-g0", *STRICT, *more, "-c", "-o", str(target), str(source)])
+        target = self.folder / (stem + (".checked.o" if checked else ".o"))
+        more = CHECKED if checked else []
+        self._run([*self.flags["cc"], *self.flags["cflags"], "-g0", "-O1", *STRICT, *more, "-c", "-o", str(target), str(source)])
         return target
 
     def link_unit(self, test, mutant, checked=False):
@@ -103,8 +105,9 @@ def _limits(cpu, memory):
 
 
 def run(command, cpu, checked=False, keep=False):
-    """Exit code and output; seconds of the processor, as the machine may be busy with other things. Anything but 0: caught."""
-    env = {"PATH": "/usr/bin:/bin", "CMOCKA_MESSAGE_OUTPUT": "TAP", **(CHECKED_ENV if checked else {})}
+    """Exit code and output; seconds of the processor, as the machine may be busy with other things. The
+    first failure ends a unit test. Anything but 0: caught."""
+    env = {"PATH": "/usr/bin:/bin", "CMOCKA_TEST_ABORT": "1", "SEEDS": HISTORIES, **(CHECKED_ENV if checked else {})}
     output = subprocess.PIPE if keep else subprocess.DEVNULL
     try:
         done = subprocess.run([str(c) for c in command], cwd=REPO, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT if keep else output,
