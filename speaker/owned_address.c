@@ -134,10 +134,11 @@ static enum holder_fate fate_of(const struct owned_address *o, const struct segm
 		return HOLDER_SPEAKER_DOWN;
 	if (state == LIVENESS_ALIVE || (s && !segment_undecided(s, holder)))
 		return HOLDER_PRESENT;
-	/* The wire cannot judge: the Node object may, once it has had time to recover from an API outage. */
+	/* The wire cannot judge: the Node object may. Its absence says more than a NotReady, which an API outage may have left. */
 	const struct node *node = model_node(model_of(o), holder);
-	bool trusted = cluster_api_answers(cluster) && now - cluster_answers_since(cluster) > CLUSTER_TRUST_AFTER;
-	return (!node || !node->ready) && trusted ? HOLDER_GONE : HOLDER_PRESENT;
+	if (!cluster_api_answers(cluster) || (node && node->ready))
+		return HOLDER_PRESENT;
+	return !node || now - cluster_answers_since(cluster) > CLUSTER_TRUST_AFTER ? HOLDER_GONE : HOLDER_PRESENT;
 }
 
 static void refresh_candidates(struct owned_address *o, const struct record *r)

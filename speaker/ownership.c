@@ -32,6 +32,8 @@
 #define AUDIT CLOCK_S                   /* R9: the record says us, and we do not hold it; doubling to */
 #define AUDIT_MAX 4u                    /* 16 s */
 #define ASK_BEFORE (20 * CLOCK_MS)      /* R5: before it is our turn, if others come first */
+#define GONE_WAIT (50 * CLOCK_MS)       /* for the answer of one who is no node any more */
+#define GONE_HEARD CLOCK_S
 #define REFUSAL (5 * CLOCK_S)           /* by then our note of the stranger has gone round */
 #define BELIEF (150 * CLOCK_S)          /* an owner announces more often (a minute by default), and records what it took */
 #define LONG_AGO (INT64_MIN / 2)
@@ -289,11 +291,14 @@ static enum ownership_action take(struct ownership *o, const struct ownership_vi
 		/* Dead, and it has just announced the address: it is coming back. Two more questions decide, not the old verdict. */
 		if (v->fate == HOLDER_DEAD && o->plan_at < o->claimed_at + 2 * v->interval)
 			o->plan_at = o->claimed_at + 2 * v->interval;
+		/* Gone by the API's word, but it may answer still (R10): then it hands over itself. */
+		if (v->fate == HOLDER_GONE)
+			o->plan_at = (now > o->claimed_at + GONE_HEARD ? now : o->claimed_at + GONE_HEARD) + GONE_WAIT + delay_of(v);
 		o->plan_for = v->fate;
-		o->plan_asked = rank(v, v->me) == 0;
+		o->plan_asked = v->fate != HOLDER_GONE && rank(v, v->me) == 0;
 	}
 	int64_t at = v->fate == HOLDER_NONE && v->not_before > o->plan_at ? v->not_before : o->plan_at;
-	if (v->fate == HOLDER_DEAD && !o->plan_asked && reached(at - ASK_BEFORE, now, wakep)) {
+	if ((v->fate == HOLDER_DEAD || v->fate == HOLDER_GONE) && !o->plan_asked && reached(at - ASK_BEFORE, now, wakep)) {
 		o->plan_asked = true;
 		*wakep = clock_min(*wakep, at);
 		return OWNERSHIP_ASK;
