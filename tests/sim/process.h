@@ -36,6 +36,7 @@ struct process {
 	int64_t wake_at;             /* on the agenda */
 	bool again, busy;            /* the loop may not sleep; it runs */
 	bool stopped;                /* SIGSTOP */
+	int64_t stopped_at;
 	bool ended;                  /* it has said goodbye; gone when it comes to rest */
 	struct waiting *inbox;       /* while stopped */
 	size_t n_inbox, inbox_room;
