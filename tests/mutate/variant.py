@@ -11,7 +11,8 @@ HISTORIES = {"test_allocator_property": 200, "test_ownership": 20}   # SEEDS: a 
 # What is surely a mistake, but only a warning to the compiler: such a variant is none.
 STRICT = ["-Werror=incompatible-pointer-types", "-Werror=int-conversion", "-Werror=discarded-qualifiers"]
 CHECKED = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-CHECKED_ENV = {"ASAN_OPTIONS": "hard_rss_limit_mb=1000:exitcode=99:malloc_context_size=0:quarantine_size_mb=2", "UBSAN_OPTIONS": "print_stacktrace=0"}
+# A leak without a stack of its own is not reported at all.
+CHECKED_ENV = {"ASAN_OPTIONS": "hard_rss_limit_mb=1000:exitcode=99:malloc_context_size=3:quarantine_size_mb=2", "UBSAN_OPTIONS": "print_stacktrace=0"}
 
 # Unit test programs by file. What is missing here makes survivors of what they would have caught, and what is too much costs time.
 TESTS = {

@@ -106,6 +106,58 @@ static void claims_in_order(void **state)
 	}
 }
 
+/* No node any more: asked 20 ms before, and 50 ms later than one whose record is empty. */
+static void gone_in_order(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < COUNT(ORDERS); k++) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		struct scene s = {"x", ORDERS[k], .fate = HOLDER_GONE};
+		int64_t at = NOW + 50 * MS + (int64_t)k * 300 * MS;
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_NOTHING);
+		acts_at(&o, s, at - 20 * MS, OWNERSHIP_ASK);
+		enters_at(&o, s, at, OWNERSHIP_WRITE, OWNERSHIP_CLAIMING);
+		ownership_free(&o);
+	}
+}
+
+/* Whoever had it before may be overwritten, however far back; nobody else. */
+static void whom_it_overwrites(void **state)
+{
+	static const struct { const char *holder; enum ownership_state to; } CASES[] = {
+		{"x", OWNERSHIP_OWNED}, {"p", OWNERSHIP_OWNED}, {"q", OWNERSHIP_OWNED}, {"r", OWNERSHIP_OWNED}, {"z", OWNERSHIP_RELEASING}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		struct scene s = {"x", "a z", .fate = HOLDER_DEAD, .previous = "p,q,r"};
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_WRITE);
+		ownership_written(&o, 409, NOW);
+		s.holder = CASES[i].holder;
+		s.previous = NULL;
+		s.fate = HOLDER_PRESENT;
+		assert_int_equal(step(&o, s, NOW), CASES[i].to == OWNERSHIP_OWNED ? OWNERSHIP_WRITE : OWNERSHIP_ASK);
+		assert_int_equal(o.state, CASES[i].to);
+		ownership_free(&o);
+	}
+}
+
+/* The wire said another one; as soon as it is ours again that is over. */
+static void belief_ends(void **state)
+{
+	struct ownership o = in_state(OWNERSHIP_IDLE);
+	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "a", .epoch = 3});
+	struct scene s = {.holder = "a", .candidates = "a b"};
+	(void)state;
+	ownership_claimed(&o, "b", r, NOW);
+	assert_string_equal(ownership_holder(&o, r), "b");
+	s.epoch = 4;
+	step(&o, s, NOW);   /* we have just been named */
+	assert_int_equal(o.state, OWNERSHIP_OWNED);
+	assert_string_equal(ownership_holder(&o, r), "a");
+	ownership_free(&o);
+	record_free(r);
+}
+
 /* A plan is for one fate: it begins anew when the dead one turns out to be no node any more, and with every pause. */
 static void plans_begin_anew(void **state)
 {
@@ -521,7 +573,8 @@ static void hanging_write(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(takes_in_order), cmocka_unit_test(claims_in_order), cmocka_unit_test(plans_begin_anew), cmocka_unit_test(dead_but_heard),
+		cmocka_unit_test(takes_in_order), cmocka_unit_test(claims_in_order), cmocka_unit_test(plans_begin_anew), cmocka_unit_test(gone_in_order),
+		cmocka_unit_test(whom_it_overwrites), cmocka_unit_test(belief_ends), cmocka_unit_test(dead_but_heard),
 		cmocka_unit_test(guards_when_unheard), cmocka_unit_test(guard_leaves), cmocka_unit_test(guard_ends), cmocka_unit_test(releases),
 		cmocka_unit_test(releases_to_whom), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets), cmocka_unit_test(wars),
 		cmocka_unit_test(defends_with_pauses), cmocka_unit_test(rank_decides), cmocka_unit_test(record_decides), cmocka_unit_test(look_unanswered),
