@@ -167,6 +167,13 @@ static int parse_foreign_silence(struct options *o, const char *value, struct er
 	return parse_duration_within(value, CLOCK_S, 86400 * CLOCK_S, "1s to 24h", &o->foreign_silence, err);
 }
 
+static int parse_state_file(struct options *o, const char *value, struct error *err)
+{
+	(void)err;
+	mem_replace(&o->state_file, *value ? value : NULL);
+	return 0;
+}
+
 static int parse_guard(struct options *o, const char *value, struct error *err)
 {
 	o->guard = strcmp(value, "on") == 0;
@@ -280,6 +287,7 @@ static const struct flag FLAGS[] = {
 	{"log-level", "LEVEL", parse_log_level, {NULL}, "all, debug, info, warn, error or none (default info)"},
 	{"liveness-interval", "TIME", parse_liveness, {NULL}, "how often nodes ask for each other by ARP (default 100ms)"},
 	{"gratuitous-arp-interval", "TIME", parse_gratuitous, {"METALLB_GRATUITOUS_ARP_INTERVAL"}, "repeat of announcements; 0 is off (default 60s)"},
+	{"state-file", "FILE", parse_state_file, {NULL}, "what this speaker answers for: a restart while the API server is away resumes it (an emptyDir will do)"},
 	{"guard", "on|off", parse_guard, {NULL}, "while a node's speaker is down, a neighbour answers with its MAC for 30 s (default on); off: it takes over at once"},
 	{"on-conflict", "defend|move", parse_on_conflict, {NULL}, "when another host uses an announced address: defend it for good (default), or move the Service"},
 	{"foreign-silence", "TIME", parse_foreign_silence, {NULL}, "an address used by a stranger is free again after so long without a sign of him (default 60s)"},
@@ -463,6 +471,7 @@ void options_free(struct options *o)
 	free(o->pod_uid);
 	free(o->lb_class);
 	free(o->metrics_cert_dir);
+	free(o->state_file);
 	for (size_t i = 0; i < o->n_pools; i++)
 		pool_free(o->pools[i]);
 	free(o->pools);

@@ -16,7 +16,7 @@
 
 static struct model *model_of(const struct owned_address *o)
 {
-	return cluster_model(o->context->cluster);
+	return o->context->model;
 }
 
 static const char *node_of(const struct owned_address *o)
@@ -58,6 +58,14 @@ void owned_address_free(struct owned_address *o)
 	planned_move_free(&o->planned);
 	free(o->candidates);
 	free(o);
+}
+
+void owned_address_forget(struct owned_address *o)
+{
+	free(o->candidates);
+	o->candidates = NULL;
+	o->n_candidates = 0;
+	o->revision = model_of(o)->revision - 1;
 }
 
 bool owned_address_is_answered(const struct owned_address *o)
@@ -126,10 +134,11 @@ static enum holder_fate fate_of(const struct owned_address *o, const struct segm
 		return HOLDER_SPEAKER_DOWN;
 	if (state == LIVENESS_ALIVE || (s && !segment_undecided(s, holder)))
 		return HOLDER_PRESENT;
-	/* The wire cannot judge: the Node object may, once it has had time to recover from an API outage. */
+	/* The wire cannot judge: the Node object may. Its absence says more than a NotReady, which an API outage may have left. */
 	const struct node *node = model_node(model_of(o), holder);
-	bool trusted = cluster_api_answers(cluster) && now - cluster_answers_since(cluster) > CLUSTER_TRUST_AFTER;
-	return (!node || !node->ready) && trusted ? HOLDER_GONE : HOLDER_PRESENT;
+	if (!cluster_api_answers(cluster) || (node && node->ready))
+		return HOLDER_PRESENT;
+	return !node || now - cluster_answers_since(cluster) > CLUSTER_TRUST_AFTER ? HOLDER_GONE : HOLDER_PRESENT;
 }
 
 static void refresh_candidates(struct owned_address *o, const struct record *r)
@@ -227,7 +236,7 @@ static void plan_move(struct owned_address *o, struct ownership_view *v, const s
 	for (size_t i = 0; unwatched && !v->move_to && i < v->n_candidates; i++)
 		v->move_to = strcmp(v->candidates[i], node_of(o)) != 0 ? v->candidates[i] : NULL;
 	v->clear_successor = step.clear;
-	*wakep = step.wake;
+	*wakep = clock_min(*wakep, step.wake);
 	if (step.refusal != PLANNED_ACCEPTED)
 		say_refused(o, v->record, step.refusal);
 	free(up);
@@ -250,7 +259,7 @@ static struct ownership_view view_of(struct owned_address *o, const struct recor
 	v.refused = model_is_refused(m, r);
 	v.mute = !v.eligible && ownership_answers(&o->core) && is_mute(o);
 	v.guard = (v.fate == HOLDER_SPEAKER_DOWN || ownership_guards(&o->core)) && guards_somewhere(o, r, ownership_guarded_node(&o->core, r));
-	v.misjudged = misjudged_is(context->misjudged, holder, now, NULL);
+	v.misjudged = misjudged_is(context->misjudged, holder, now, wakep);
 	plan_move(o, &v, s, now, wakep);
 	/* Who comes from MetalLB keeps the owner of each address, in whatever order our speakers start. */
 	bool shown = model_ingress_user(m, &r->address, NULL);
@@ -283,6 +292,8 @@ static void apply_answering(struct owned_address *o, const struct record *r)
 	const struct model *m = model_of(o);
 	size_t n = r && m->own && o->core.state == OWNERSHIP_OWNED ? election_links(m, r, m->own, links, LINKS_MAX) : 0;
 	size_t wanted = 0, answered = 0;
+	enum conflict_claim claim = o->core.doubted ? CONFLICT_CLAIM_ASK : !o->core.fresh ? CONFLICT_CLAIM_KNOWN :
+				    r && r->found ? CONFLICT_CLAIM_ASK : CONFLICT_CLAIM_PROBE;
 	apply_guard(o, r);
 	if (ownership_answers(&o->core) && o->core.state != OWNERSHIP_OWNED)
 		return;
@@ -293,13 +304,13 @@ static void apply_answering(struct owned_address *o, const struct record *r)
 			here |= strcmp(links[j]->name, segment_link(s)->name) == 0;
 		wanted += here;
 		if (here)
-			segment_own(s, ip_of(o), !o->core.fresh ? CONFLICT_CLAIM_KNOWN : r->found ? CONFLICT_CLAIM_ASK : CONFLICT_CLAIM_PROBE);
+			segment_own(s, ip_of(o), claim);
 		else
 			segment_release(s, ip_of(o));
 		answered += here && segment_owns(s, ip_of(o));
 	}
 	if (wanted && answered == wanted)   /* what was ever announced is not probed any more, nor given up to a stranger */
-		o->core.fresh = false;
+		o->core.fresh = o->core.doubted = false;
 }
 
 void owned_address_hush(struct owned_address *o)

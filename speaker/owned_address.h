@@ -14,6 +14,7 @@
 /* What all addresses of a speaker share; outlives them. */
 struct address_context {
 	struct cluster *cluster;
+	struct model *model;            /* the cluster's, or what is remembered of it; see owned_address_forget */
 	struct segments *segments;
 	struct events *events;
 	struct misjudged *misjudged;
@@ -47,6 +48,9 @@ int64_t owned_address_evaluate(struct owned_address *o, int64_t now);
 
 /* Stops answering at once when the core says so: for events that cannot wait for the next evaluation. */
 void owned_address_hush(struct owned_address *o);
+
+/* The context's model is another one. */
+void owned_address_forget(struct owned_address *o);
 
 /* Some other node could have it. */
 bool owned_address_has_others(const struct owned_address *o);

@@ -13,6 +13,7 @@
 #define CHECK_SPACING (10 * CLOCK_MS)
 #define CHECK_DECIDED (65 * CLOCK_MS)   /* R7: asks at 0, 10, 20 ms */
 #define GUARD_TIME (30 * CLOCK_S)       /* R6: then the address moves */
+#define GUARD_DEAF (20 * CLOCK_MS)      /* its owner stops on hearing it, and may have answered just before */
 #define HANDED_WAIT (2 * CLOCK_S)       /* ... and if the new holder is not heard, to the guard itself */
 #define RELEASE_SPACING (20 * CLOCK_MS) /* R9 */
 #define RELEASE_EAGER 10u               /* so many questions; then ten times less */
@@ -24,12 +25,15 @@
 #define STOP_ASK (150 * CLOCK_MS)       /* a guard tells us by itself; asking is for the frame that was lost */
 #define STOP_SPACING (60 * CLOCK_MS)
 #define STOP_UNGUARDED (700 * CLOCK_MS) /* nobody guards this one: it is moved */
+#define HANGING (100 * CLOCK_MS)        /* a write that is not answered by then when a rival appears */
 #define WAR (10 * CLOCK_S)              /* defences within it count together (R8) */
 #define WAR_RANK 3u                     /* from this defence on the worse static rank yields, */
 #define WAR_END 6u                      /* and at this one everybody: the other one has the record */
 #define AUDIT CLOCK_S                   /* R9: the record says us, and we do not hold it; doubling to */
 #define AUDIT_MAX 4u                    /* 16 s */
 #define ASK_BEFORE (20 * CLOCK_MS)      /* R5: before it is our turn, if others come first */
+#define GONE_WAIT (50 * CLOCK_MS)       /* for the answer of one who is no node any more */
+#define GONE_HEARD CLOCK_S
 #define REFUSAL (5 * CLOCK_S)           /* by then our note of the stranger has gone round */
 #define BELIEF (150 * CLOCK_S)          /* an owner announces more often (a minute by default), and records what it took */
 #define LONG_AGO (INT64_MIN / 2)
@@ -125,7 +129,7 @@ static void enter(struct ownership *o, enum ownership_state state, int64_t now)
 		forget_before(o);
 	}
 	if (was_answering && state == OWNERSHIP_IDLE)
-		o->fresh = false;
+		o->fresh = o->doubted = false;
 }
 
 /* ---- writing ---- */
@@ -287,11 +291,14 @@ static enum ownership_action take(struct ownership *o, const struct ownership_vi
 		/* Dead, and it has just announced the address: it is coming back. Two more questions decide, not the old verdict. */
 		if (v->fate == HOLDER_DEAD && o->plan_at < o->claimed_at + 2 * v->interval)
 			o->plan_at = o->claimed_at + 2 * v->interval;
+		/* Gone by the API's word, but it may answer still (R10): then it hands over itself. */
+		if (v->fate == HOLDER_GONE)
+			o->plan_at = (now > o->claimed_at + GONE_HEARD ? now : o->claimed_at + GONE_HEARD) + GONE_WAIT + delay_of(v);
 		o->plan_for = v->fate;
-		o->plan_asked = rank(v, v->me) == 0;
+		o->plan_asked = v->fate != HOLDER_GONE && rank(v, v->me) == 0;
 	}
 	int64_t at = v->fate == HOLDER_NONE && v->not_before > o->plan_at ? v->not_before : o->plan_at;
-	if (v->fate == HOLDER_DEAD && !o->plan_asked && reached(at - ASK_BEFORE, now, wakep)) {
+	if ((v->fate == HOLDER_DEAD || v->fate == HOLDER_GONE) && !o->plan_asked && reached(at - ASK_BEFORE, now, wakep)) {
 		o->plan_asked = true;
 		*wakep = clock_min(*wakep, at);
 		return OWNERSHIP_ASK;
@@ -347,9 +354,9 @@ static enum ownership_action to_rival(struct ownership *o, const struct ownershi
 
 /* Another one says that the address is his (R8). With the API the record decides (it has just been read); without it the
  * younger takeover, then the static order: of two that meet at most one defends, and whoever gives way asks first. */
-static bool defends(const struct ownership *o, const struct ownership_view *v)
+static bool defends(const struct ownership *o, const struct ownership_view *v, bool api)
 {
-	bool api = v->api && !o->unanswered, worse = rank(v, v->me) > rank(v, o->rival);
+	bool worse = rank(v, v->me) > rank(v, o->rival);
 	bool took_it = held_before(o, o->rival) || record_held_before(v->record, o->rival), mine = v->fate == HOLDER_ME;
 	if (api)
 		return mine || (o->from && held_before(o, v->record->holder));
@@ -360,15 +367,19 @@ static bool defends(const struct ownership *o, const struct ownership_view *v)
 
 static enum ownership_action settle_rivalry(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	if (v->api && !o->looked)
+	/* A write that hangs, or a look that was not answered, is as good as no API: two nodes answer meanwhile. */
+	bool hangs = o->in_flight && reached(o->rival_since + HANGING, now, wakep), api = v->api && !o->unanswered && !hangs;
+	if (v->api && !o->looked && !hangs)
 		return look(o);
-	if (!defends(o, v)) {
-		bool api = v->api && !o->unanswered;
+	if (!defends(o, v, api)) {
 		if (api && strcmp(v->record->holder, o->rival) == 0)
 			return to_rival(o, v, now);
 		enter(o, api ? OWNERSHIP_RELEASING : OWNERSHIP_YIELDING, now);
 		return OWNERSHIP_NOTHING;
 	}
+	/* What settles it for good comes before the next defence: each of ours calls forth one of his. */
+	if (o->from && api && can_write(o, now, wakep))
+		return write_as(o, OWNERSHIP_WRITE, v->me);
 	if (!reached(o->defended_at + DEFENCE_SPACING, now, wakep))
 		return OWNERSHIP_NOTHING;
 	if (now > o->war_began + WAR) {
@@ -451,7 +462,8 @@ static enum ownership_action moving(struct ownership *o, const struct ownership_
 
 static enum ownership_action releasing(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	if (o->rival && o->rival_at >= o->since)
+	/* Heard since, or before he had recorded it: whatever was thought of his node. */
+	if (o->rival && (o->rival_at >= o->since || strcmp(o->rival, v->record->holder) == 0))
 		return to_rival(o, v, now);
 	if (strcmp(v->record->holder, v->me) == 0) {
 		enter(o, OWNERSHIP_OWNED, now);
@@ -651,11 +663,15 @@ void ownership_claimed(struct ownership *o, const char *peer, const struct recor
 		if (!o->rival || strcmp(o->rival, peer) != 0) {
 			mem_replace(&o->rival, peer);
 			o->looked = false;
+			o->rival_since = now;
 			o->retry_at = clock_min(o->retry_at, now);   /* whom we hear may have brought the API server back */
 		}
 		o->rival_at = now;
 		return;
 	}
+	/* An answer that was on its way when the guard began is no return; that shows in liveness as well. */
+	if (o->state == OWNERSHIP_GUARDING && strcmp(peer, o->guarded) == 0 && now < o->since + GUARD_DEAF)
+		return;
 	o->claimed_at = now;
 	if (o->state == OWNERSHIP_CHECK || o->state == OWNERSHIP_GUARDING)
 		enter(o, OWNERSHIP_IDLE, now);
@@ -667,6 +683,11 @@ void ownership_claimed(struct ownership *o, const char *peer, const struct recor
 void ownership_guard_heard(struct ownership *o, int64_t now)
 {
 	o->guard_heard = now;
+}
+
+void ownership_stranger_heard(struct ownership *o)
+{
+	o->doubted |= o->state == OWNERSHIP_CHECK;
 }
 
 /* A CHECK knows what we had: whom it was taken from is not forgotten. */
@@ -692,11 +713,6 @@ void ownership_woke(struct ownership *o, int64_t now)
 void ownership_link_back(struct ownership *o, int64_t now)
 {
 	check_again(o, now);
-}
-
-void ownership_resume(struct ownership *o, int64_t now)
-{
-	enter(o, OWNERSHIP_CHECK, now);
 }
 
 void ownership_refused(struct ownership *o, int64_t now)

@@ -66,6 +66,7 @@ struct ownership {
 	struct address address;
 	enum ownership_state state;
 	bool fresh;            /* ours, and never announced before as far as we know: to be probed first */
+	bool doubted;          /* ours, and somebody who is no peer answered while we asked: who is to be found out before it is announced */
 	char *from;            /* whom it was taken from and not yet recorded; else NULL */
 	char *before[OWNERSHIP_BEFORE];   /* then: it, whom the record named, and the record's previous holders (R9); NULL-padded */
 	int64_t plan_at;       /* IDLE: when it is our turn; CLOCK_NEVER: no plan */
@@ -79,7 +80,8 @@ struct ownership {
 	int64_t stopping_at;   /* GUARDING: since when our process is ending; 0: it is not */
 	int64_t guard_heard;   /* when a guard last answered for us */
 	char *rival;           /* a peer that claims what we answer for; NULL: none */
-	int64_t rival_at;      /* when it was heard last */
+	int64_t rival_at;      /* when it was heard last, */
+	int64_t rival_since;   /* and first */
 	bool looked;           /* since the rival appeared */
 	bool unanswered;       /* ... and the API server did not answer in time */
 	int64_t defended_at;
@@ -117,6 +119,9 @@ void ownership_claimed(struct ownership *o, const char *peer, const struct recor
 /* A guard's frame: somebody answers for us with our MAC, or for a third node although it is ours. */
 void ownership_guard_heard(struct ownership *o, int64_t now);
 
+/* Somebody who is none of ours answers for it: another load balancer, or a host. */
+void ownership_stranger_heard(struct ownership *o);
+
 /* Our process slept for long: silent until asking has shown that nobody else answers. */
 void ownership_woke(struct ownership *o, int64_t now);
 
@@ -125,9 +130,6 @@ void ownership_refused(struct ownership *o, int64_t now);
 
 /* The link is back after a time in which others may have taken the address over. */
 void ownership_link_back(struct ownership *o, int64_t now);
-
-/* Resumes what was ours before our process ended, by its own notes, while the API server is away: CHECK. */
-void ownership_resume(struct ownership *o, int64_t now);
 
 /* Who has the address, by the newest of record and wire (finding 7: records lag behind takeovers). "" : nobody. */
 const char *ownership_holder(const struct ownership *o, const struct record *record);

@@ -9,6 +9,7 @@
 #include "speaker/neighbourhood.h"
 #include "speaker/owned_address.h"
 #include "speaker/presence.h"
+#include "speaker/resumption.h"
 
 #define LEAVE_TIMEOUT (1800 * CLOCK_MS)  /* SIGTERM ends within 2 s */
 _Static_assert(OPTIONS_ANNOUNCE_TO <= SEGMENT_ANNOUNCE_TO, "each named host has a place");
@@ -22,6 +23,7 @@ struct speaker_role {
 	struct segments *segments;
 	struct presence *presence;
 	struct neighbourhood *neighbourhood;
+	struct resumption *resumption;
 	struct census_times census;
 	struct tally *tally;
 	struct address_context context;
@@ -31,6 +33,7 @@ struct speaker_role {
 	bool news, links_changed, stepping;
 	bool ready;                     /* synced, and all that is ours was looked at once */
 	bool alive;                     /* so we tell our peers */
+	int64_t evaluate_at;            /* when some address may change without an event */
 	int64_t tick_due;               /* when the loop should have woken at the latest; CLOCK_NEVER: it may sleep */
 	int64_t leave_by;
 	void (*on_left)(void *data);
@@ -39,7 +42,7 @@ struct speaker_role {
 
 static struct model *model_of(const struct speaker_role *role)
 {
-	return cluster_model(role->cluster);
+	return role->context.model;   /* the cluster's, once it is known */
 }
 
 static void look_again(struct speaker_role *role)
@@ -129,6 +132,8 @@ static void on_claim(void *data, struct segment *s, uint32_t address, const stru
 		return;
 	}
 	neighbourhood_on_claim(role->neighbourhood, address, sha, peer, answer);
+	if (o && !peer)
+		ownership_stranger_heard(&o->core);
 	if (!o || !peer)
 		return;
 	if (!answer && ownership_answers(&o->core) && misjudged_announces(role->context.misjudged, peer, clock_now()))
@@ -240,19 +245,83 @@ static int64_t evaluate_all(struct speaker_role *role, int64_t now)
 	return wake;
 }
 
+static void use_model(struct speaker_role *role, struct model *m)
+{
+	struct owned_address *o, *tmp;
+	if (role->context.model == m)
+		return;
+	role->context.model = m;
+	role->seen_revision = m->revision - 1;
+	HASH_ITER(hh, role->addresses, o, tmp)
+		owned_address_forget(o);
+}
+
+static void follow_links(struct speaker_role *role)
+{
+	const struct model *m = model_of(role);
+	if (m->revision == role->seen_revision && !role->links_changed)
+		return;
+	/* Links of no interest to us come and go with every container. */
+	role->news |= segments_follow(role->segments, m, role->node) || m->revision != role->seen_revision;
+	role->links_changed = false;
+	role->seen_revision = m->revision;
+}
+
+/* The tick runs while anything is ours to look after: by it we notice that we slept. */
+static void sleep_until(struct speaker_role *role, int64_t wake, int64_t now)
+{
+	if (role->context.leaving)   /* whether anybody watches us shows by itself */
+		wake = clock_min(clock_min(wake, role->leave_by), now + role->options->liveness_interval);
+	role->evaluate_at = wake;
+	role->tick_due = HASH_COUNT(role->addresses) ? now + role->options->liveness_interval : CLOCK_NEVER;
+	deadline_set(&role->timer, clock_min(wake, role->tick_due));
+}
+
+/* The API server has not said anything yet: by what we remember, if it is away for long. */
+static void step_unsynced(struct speaker_role *role, int64_t now)
+{
+	struct model *remembered = resumption_model(role->resumption, now);
+	int64_t wake = resumption_deadline(role->resumption, false);
+	if (!remembered) {
+		deadline_set(&role->timer, wake);
+		return;
+	}
+	use_model(role, remembered);
+	follow_links(role);
+	if (!role->news)
+		return;
+	role->news = false;
+	wake = clock_min(wake, evaluate_all(role, now));
+	show_alive(role);
+	check_left(role, now);
+	sleep_until(role, wake, now);
+}
+
+static void remember(struct speaker_role *role, int64_t now)
+{
+	struct owned_address *o, *tmp;
+	size_t n = 0;
+	struct address *list = mem_zalloc((HASH_COUNT(role->addresses) + 1) * sizeof(*list));
+	HASH_ITER(hh, role->addresses, o, tmp)
+		if (ownership_answers(&o->core) || o->core.state == OWNERSHIP_CHECK)
+			list[n++] = o->core.address;
+	resumption_remember(role->resumption, model_of(role), list, n, now);
+	free(list);
+}
+
 static void step(struct speaker_role *role)
 {
-	struct model *m = model_of(role);
 	int64_t now = clock_now();
 	bool all_links_changed = role->links_changed;
-	if (m->revision != role->seen_revision || role->links_changed) {
-		/* Links of no interest to us come and go with every container. */
-		role->news |= segments_follow(role->segments, m, role->node) || m->revision != role->seen_revision;
-		role->links_changed = false;
-		role->seen_revision = m->revision;
+	if (cluster_synced(role->cluster)) {
+		use_model(role, cluster_model(role->cluster));
+		resumption_end(role->resumption);
 	}
-	if (!cluster_synced(role->cluster))
+	follow_links(role);
+	if (!cluster_synced(role->cluster)) {
+		step_unsynced(role, now);
 		return;
+	}
 	if (all_links_changed)   /* but a pool address on one of them is of interest */
 		neighbourhood_follow(role->neighbourhood, true, now);
 	if (!role->news)
@@ -261,21 +330,21 @@ static void step(struct speaker_role *role)
 	if (!role->context.synced_at)
 		role->context.synced_at = now;
 	if (presence_look(role->presence, now))
-		role->seen_revision = m->revision;
+		role->seen_revision = model_of(role)->revision;
 	if (!role->context.leaving)
 		presence_publish(role->presence, now);
 	neighbourhood_follow(role->neighbourhood, false, now);
 	int64_t wake = clock_min(evaluate_all(role, now), presence_deadline(role->presence, now));
 	show_alive(role);
 	check_left(role, now);
-	if (role->context.leaving)
-		wake = clock_min(wake, role->leave_by);
+	if (!role->context.leaving) {
+		remember(role, now);
+		wake = clock_min(wake, resumption_deadline(role->resumption, true));
+	}
 	/* Rules about an outage ripen without any event. */
 	if (cluster_api_answers(role->cluster) && now - cluster_answers_since(role->cluster) <= CLUSTER_TRUST_AFTER)
 		wake = clock_min(wake, cluster_answers_since(role->cluster) + CLUSTER_TRUST_AFTER + CLOCK_MS);
-	role->tick_due = HASH_COUNT(role->addresses) ? now + role->options->liveness_interval : CLOCK_NEVER;
-	wake = clock_min(wake, role->tick_due);
-	deadline_set(&role->timer, wake);
+	sleep_until(role, wake, now);
 }
 
 void speaker_role_step(void *data)
@@ -291,7 +360,12 @@ void speaker_role_step(void *data)
 
 static void on_due(void *data)
 {
-	look_again(data);
+	struct speaker_role *role = data;
+	int64_t now = clock_now();
+	if (now >= role->evaluate_at)
+		look_again(role);
+	else   /* the tick only: whoever has thousands of addresses is not to look at all of them ten times a second */
+		deadline_set(&role->timer, clock_min(role->evaluate_at, now + role->options->liveness_interval));
 }
 
 /* ---- what monitoring asks ---- */
@@ -354,12 +428,13 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 	}
 	events_init(&role->events, cluster_api(cluster), "metallb-speaker", options->node_name);
 	deadline_init(&role->timer, loop, on_due, role);
-	role->context = (struct address_context){.cluster = cluster, .segments = role->segments, .events = role->events, .misjudged = misjudged_new(),
+	role->context = (struct address_context){.cluster = cluster, .model = cluster_model(cluster), .segments = role->segments, .events = role->events, .misjudged = misjudged_new(),
 						 .options = options, .node = role->node, .on_news = look_again_later, .data = role};
 	struct neighbourhood_config around = {.cluster = cluster, .segments = role->segments, .events = role->events, .node = role->node,
 					      .on_news = look_again_later, .data = role};
 	presence_init(&role->presence, cluster, role->segments, role->node, look_again_later, role);
 	neighbourhood_init(&role->neighbourhood, loop, &around);
+	resumption_init(&role->resumption, options->state_file, role->node, clock_now());
 	*rolep = role;
 	return 0;
 }
@@ -367,6 +442,7 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 void speaker_role_start(struct speaker_role *role)
 {
 	segments_start(role->segments);
+	look_again(role);
 }
 
 void speaker_role_leave(struct speaker_role *role, void (*on_done)(void *data), void *data)
@@ -376,11 +452,11 @@ void speaker_role_leave(struct speaker_role *role, void (*on_done)(void *data), 
 	role->on_left = on_done;
 	role->left_data = data;
 	deadline_set(&role->timer, clock_min(role->timer.at, role->leave_by));
-	if (!cluster_synced(role->cluster))   /* nothing was ever taken */
-		role->leave_by = 0;
 	look_again(role);
-	if (!cluster_synced(role->cluster))
+	if (!role->ready) {   /* nothing was ever taken */
+		role->leave_by = 0;
 		check_left(role, clock_now());
+	}
 }
 
 static void on_timer_closed(void *data)
@@ -400,6 +476,7 @@ void speaker_role_close(struct speaker_role *role)
 		address_free(role, o);
 	presence_close(role->presence);
 	neighbourhood_close(role->neighbourhood);
+	resumption_close(role->resumption);
 	segments_close(role->segments);
 	events_close(role->events);
 	deadline_close(&role->timer, on_timer_closed);
