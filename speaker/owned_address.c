@@ -465,6 +465,10 @@ static void carry_out(struct owned_address *o, const struct record *r, enum owne
 	case OWNERSHIP_NAME:
 		write_record(o, r, record_successor_patch(r, o->core.target));
 		break;
+	case OWNERSHIP_ABANDON:
+		api_cancel(o->call);
+		o->call = NULL;
+		break;
 	case OWNERSHIP_LOOK:
 		read_record(o, on_read);
 		break;
@@ -490,6 +494,11 @@ int64_t owned_address_evaluate(struct owned_address *o, int64_t now)
 	if (!answered && ownership_answers(&o->core) && v.fate == HOLDER_DEAD && o->core.from)
 		misjudged_took(o->context->misjudged, o->core.from, now);
 	apply_answering(o, r);   /* frames first, then the API */
+	if (answered && !ownership_answers(&o->core) && o->core.in_flight && action == OWNERSHIP_NOTHING) {
+		api_cancel(o->call);   /* given up: it would only be late */
+		o->call = NULL;
+		ownership_written(&o->core, 0, now);
+	}
 	carry_out(o, r, action);
 	if (guarded != ownership_guards(&o->core))
 		say_guard(o, !guarded);
