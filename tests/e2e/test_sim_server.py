@@ -32,6 +32,10 @@ WORKERS = 4
 TOKEN = "sim-server-test"
 
 
+def install_definitions(kube):
+    kube.apply((ROOT / "deploy/crds/ipaddresspools.yaml").read_text())
+
+
 class RealServer:
     """A control plane of its own: it is restarted and compacted in the middle."""
 
@@ -41,6 +45,7 @@ class RealServer:
         tokens.write_text(f'{TOKEN},admin,admin,"system:masters"\n')   # cheaper than a certificate per connection
         self._cluster = RealCluster(folder / "cluster", assets, audit_level="None", flags=[f"--token-auth-file={tokens}"])
         self._cluster.start()
+        install_definitions(self._cluster.client())
         self.close = self._cluster.close
 
     def connect(self):
@@ -64,6 +69,7 @@ class StandinServer:
                                     "--history", "1000000"], stdout=subprocess.PIPE, text=True)
         self._port = int(re.search(r":(\d+)$", self._process.stdout.readline())[1])
         self._kube = Kube(url=f"http://127.0.0.1:{self._port}")
+        install_definitions(self._kube)
 
     def connect(self):
         return Served("stand-in", self._port)

@@ -14,7 +14,7 @@ MERGE = "application/merge-patch+json"
 TYPED = {kind: {"apiVersion": KINDS[kind][0].removeprefix("/apis/").removeprefix("/api/"), "kind": kind} for kind in KINDS}
 # What a watch waits for: made when all operations are done, and chosen by every selector that watches have.
 SENTINEL = {"Lease": {}, "Service": {"spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}}, "Node": {}, "ConfigMap": {},
-            "EndpointSlice": {"addressType": "IPv4", "endpoints": []}}
+            "EndpointSlice": {"addressType": "IPv4", "endpoints": []}, "IPAddressPool": {"spec": {"addresses": ["192.0.2.0/28"]}}}
 
 
 # ---- servers ----
@@ -423,13 +423,35 @@ class Normal:
         return spec
 
 
+def _where(one, other, place="answer"):
+    """(place, part of one, part of the other) where two values first differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(set(one) | set(other)):
+            if one.get(key) != other.get(key):
+                return _where(one.get(key), other.get(key), f"{place}.{key}")
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)) and len(one) == len(other):
+        for index, (left, right) in enumerate(zip(one, other)):
+            if left != right:
+                return _where(left, right, f"{place}[{index}]")
+    return place, one, other
+
+
+def _shown(index, runs, answers):
+    """The operation, the answers one below the other, and for each run where it leaves the first."""
+    lines = [f"operation {index + 1}: {json.dumps(runs[0].answers[index][0])}"]
+    for run, answer in zip(runs, answers):
+        lines.append(f"  {run.server.name + ':':10} {json.dumps(answer)[:1500]}")
+    for run, answer in zip(runs, answers):
+        if answer != answers[0]:
+            place, first, other = _where(answers[0], answer)
+            lines.append(f"  {place}: {runs[0].server.name} {json.dumps(first)[:300]}, {run.server.name} {json.dumps(other)[:300]}")
+    return lines + ["  before that: " + json.dumps(operation) + f" -> {code}" for operation, code, _ in runs[0].answers[:index]]
+
+
 def difference(runs):
     """Text that says where the answers of the first run and of another begin to differ; None: nowhere."""
     normal = [Normal(run).answers for run in runs]
     for index, answers in enumerate(zip(*normal)):
         if any(answer != answers[0] for answer in answers[1:]):
-            lines = [f"operation {index + 1}: {json.dumps(runs[0].answers[index][0])}"]
-            lines += [f"  {run.server.name + ':':10} {json.dumps(answer)}" for run, answer in zip(runs, answers)]
-            lines += ["  before that: " + json.dumps(run[0]) + f" -> {run[1]}" for run in runs[0].answers[:index]]
-            return "\n".join(lines)
+            return "\n".join(_shown(index, runs, answers))
     return None if len({len(answers) for answers in normal}) == 1 else "different numbers of answers"

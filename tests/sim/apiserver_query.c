@@ -272,7 +272,7 @@ int simquery_number(const char *text, uint64_t *versionp, struct simerror *e)
 	char *end;
 	*versionp = strtoull(text, &end, 10);
 	if (*end || !*text || strspn(text, "0123456789") != strlen(text))
-		return simfail(e, 422, "Invalid", "ListOptions.meta.k8s.io \"\" is invalid: resourceVersion: Invalid value: \"%.100s\"", text);
+		return simfail(e, 400, "BadRequest", "invalid resource version: resourceVersion: Invalid value: \"%.100s\"", text);
 	return 0;
 }
 

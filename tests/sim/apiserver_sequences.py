@@ -11,7 +11,7 @@ NAMES = ("a", "b", "c")
 GUARDS = ("right", "right", "right", "stale", "stale", "none", "none", "other")
 UIDS = ("none", "none", "none", "right", "right", "other", "old")
 # Weights: what the simulation lives on comes first.
-KINDS = {"Lease": 12, "Service": 5, "EndpointSlice": 3, "Node": 2, "ConfigMap": 1}
+KINDS = {"Lease": 12, "Service": 5, "EndpointSlice": 3, "Node": 2, "IPAddressPool": 2, "ConfigMap": 1}
 SELECTORS = ("", "", "", "labelSelector=x%3D1", "labelSelector=x", "labelSelector=x!%3D2", "labelSelector=x+in+(1,2)", "labelSelector=!y",
              "labelSelector=x,!y", "fieldSelector=metadata.name!%3Da")   # an object with x=1 and a name of its own fits all of them
 MORE_SELECTORS = ("labelSelector=!x", "labelSelector=x+notin+(1)", "labelSelector=x%3D%3D2", "fieldSelector=metadata.name%3Da",
@@ -68,9 +68,11 @@ class Sequence:
     def list(self, kind, _name):
         """how: consistent; what the cache has; not older than, or exactly, a version seen before."""
         return {"do": "list", "kind": kind, "how": self.pick("now", "now", "cached", "not older", "exact", "exact", "unmatched"),
-                "selector": self.pick(*SELECTORS, *MORE_SELECTORS), "back": self.random.randint(0, 6), "limit": self.pick(0, 0, 1, 2)}
+                "selector": self.pick(*SELECTORS, *MORE_SELECTORS), "back": self.random.randint(0, 6), "limit": self.pick(0, 0, 1, 2) if kind != "Node" else 0}
 
-    def page(self, kind, _name):
+    def page(self, kind, name):
+        if kind == "Node":   # whether there is more depends on the Nodes of other sequences
+            return self.get(kind, name)
         return {"do": "page", "kind": kind, "limit": self.pick(1, 1, 2), "selector": self.pick("", "", "labelSelector=x")}
 
     def resume(self, kind, _name):
@@ -96,7 +98,7 @@ class Sequence:
             metadata["labels"] = {"x": self.pick("1", "1", "2"), **({"y": "1"} if self.chance(0.2) else {})}
         if self.chance(0.3):
             metadata["annotations"] = {"n": self.pick("1", "2")}
-        if self.chance(0.08):
+        if self.chance(0.12):
             metadata["finalizers"] = ["l2lb.test/hold"]
         return metadata
 
@@ -154,6 +156,13 @@ class Sequence:
     def configmap(self):
         return {"data": {"k": self.pick("1", "2", "<&>")}}
 
+    def ipaddresspool(self):
+        spec = {"addresses": self.pick(["192.0.2.0/28"], ["192.0.2.0/28", "192.0.2.32-192.0.2.40"])}
+        for name in ("autoAssign", "avoidBuggyIPs"):
+            if self.chance(0.3):
+                spec[name] = self.chance(0.5)
+        return {"spec": spec} if self.chance(0.95) else {}
+
     # Changes, as merge patches
 
     def change(self, kind, status):
@@ -178,7 +187,7 @@ class Sequence:
             change["labels"] = {"x": self.pick("1", "2", None), **({"y": self.pick("1", None)} if self.chance(0.3) else {})}
         if self.chance(0.5):
             change["annotations"] = self.pick({"n": "1"}, {"n": "2"}, {"n": None}, {"m": "<&>\u20ac"}, None)
-        if self.chance(0.12):
+        if self.chance(0.2):
             change["finalizers"] = self.pick(None, None, ["l2lb.test/hold"], ["l2lb.test/other"], [])
         if self.chance(0.03):
             change.update(self.pick({"creationTimestamp": "2020-01-01T00:00:00Z"}, {"generation": 77}, {"labels": {"x": 1}}))

@@ -127,7 +127,7 @@ static int create(struct simapi *s, const struct simquery *q, json_t *object, st
 	json_object_set_new(meta, "creationTimestamp", now_text(s));
 	if (k->generation)
 		json_object_set_new(meta, "generation", json_integer(1));
-	simkind_prepare(k, NULL, object, NULL, &s->alloc);
+	simkind_prepare(k, NULL, object, NULL, q->sub ? NULL : &s->alloc);
 	code = simkind_check(k, object, NULL, e);
 	if (code)
 		return code;
@@ -186,14 +186,15 @@ static int check_guards(const struct simapi *s, const struct simquery *q, const 
 	return 0;
 }
 
-/* The last finalizer going away from a deleted object is what finally removes it. */
-static json_t *settle(struct simapi *s, const struct simquery *q, const char *key, json_t *object)
+/* The last finalizer going away from a deleted object removes it instead: there is one event, and it shows what was stored
+ * before; the answer shows what was sent. */
+static void settle(struct simapi *s, const struct simquery *q, const char *key, const json_t *old, json_t *object)
 {
 	const json_t *meta = metadata_of(object);
-	store(s, q->kind, object);
 	if (json_object_get(meta, "deletionTimestamp") && !json_object_get(meta, "finalizers"))
-		return drop(s, q->kind, key, object);
-	return json_incref(object);
+		json_decref(drop(s, q->kind, key, old));
+	else
+		store(s, q->kind, object);
 }
 
 /* The common end of PUT and PATCH: locking, defaults, checks, store. `object` is decoded and nobody else's. */
@@ -218,7 +219,9 @@ static int commit(struct simapi *s, const struct simquery *q, const char *key, c
 	}
 	if (simkind_next_generation(k, object, old))
 		json_object_set_new(meta, "generation", json_integer(json_integer_value(json_object_get(before, "generation")) + 1));
-	*replyp = q->dry ? json_incref(object) : settle(s, q, key, object);
+	if (!q->dry)
+		settle(s, q, key, old, object);
+	*replyp = json_incref(object);
 	return 0;
 }
 
@@ -227,17 +230,17 @@ static int update_found(struct simapi *s, const struct simquery *q, const char *
 {
 	const json_t *meta = metadata_of(object);
 	const char *uid = simtext(meta, "uid");
-	/* Also when the object is gone: this precondition is looked at first. */
+	if (!old && !q->kind->put_creates)
+		return not_found(q->kind, q->name, e);
+	/* Where it could be created, also when it is gone: this precondition is looked at first. */
 	if (*uid && strcmp(uid, simtext(metadata_of(old), "uid")) != 0 && s->fault != SIMAPI_IGNORES_UID)
 		return conflict(q->kind, q->name, "StorageError: invalid object, Code: 4, Precondition failed: UID in precondition", e);
-	*createdp = !old && q->kind->put_creates && !q->sub;
+	*createdp = !old;   /* by a PUT to its status too */
 	if (*createdp) {
 		int code = create(s, q, object, e);
 		*replyp = code ? NULL : json_incref(object);
 		return code;
 	}
-	if (!old)
-		return not_found(q->kind, q->name, e);
 	if (q->kind->conditional && !*simtext(meta, "resourceVersion"))
 		return siminvalid(e, "metadata.resourceVersion", "Invalid value: 0: must be specified for an update");
 	return commit(s, q, key, old, object, false, replyp, e);
@@ -291,6 +294,8 @@ int simapi_patch(struct simapi *s, const struct simquery *q, const json_t *chang
 		object = json_deep_copy(old);
 		merge(object, change);
 		code = simkind_decode(q->kind, object, e);
+		if (code == 400)   /* the result of a patch that does not fit the type is invalid, not malformed */
+			code = siminvalid(e, "patch", "Invalid value");
 	}
 	if (code == 0)
 		code = check_place(q, metadata_of(object), e);
