@@ -25,7 +25,7 @@ from sim.apiserver_compare import Run, Served, Simulated, difference
 from sim.apiserver_sequences import Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = Path(os.environ.get("SIMAPI", ROOT / "build" / "simapi"))
+PROGRAM = Path(os.environ.get("L2LB", ROOT / "build" / "l2lb")).with_name("simapi")   # of the same build
 SEQUENCES = int(os.environ.get("SIM_SERVER_SEQUENCES", 1000))
 SEED = int(os.environ.get("SIM_SERVER_SEED", random.SystemRandom().randrange(10**6)))
 WORKERS = 4

@@ -148,17 +148,18 @@ static void add_value(struct simlabel *l, char *value)
 /* The list of in (a,b); true when it is well formed. */
 static bool parse_values(const char **pp, struct simlabel *l)
 {
-	if (**pp != '(')
+	char next = **pp;
+	if (next != '(')
 		return false;
-	++*pp;
 	do {
+		++*pp;
 		add_value(l, word(pp, " ,()"));
-		if (**pp == ')') {
-			*pp = skip_blanks(*pp + 1);
-			return true;
-		}
-	} while (*(*pp)++ == ',');
-	return false;
+		next = **pp;
+	} while (next == ',');
+	if (next != ')')
+		return false;
+	*pp = skip_blanks(*pp + 1);
+	return true;
 }
 
 static bool parse_operator(const char **pp, struct simlabel *l)
