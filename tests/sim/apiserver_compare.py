@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 import subprocess
+import time
 
 from lab import proc
 from lab.kube import KINDS
@@ -89,6 +90,11 @@ class Served:
         wire.sendall(head.encode() + payload)
 
     def request(self, method, target, body=None, content_type="application/json"):
+        while (answer := self._once(method, target, body, content_type))[0] == 429:   # too busy, or a cache that is being filled
+            time.sleep(0.1)
+        return answer
+
+    def _once(self, method, target, body, content_type):
         if not self._file:
             self._wire = self._connect()
             self._file = self._wire.makefile("rb")
@@ -103,6 +109,10 @@ class Served:
         self._send(wire, "GET", f"{target}{'&' if '?' in target else '?'}{query}")
         file = wire.makefile("rb")
         code, length = _head(file)   # from now on the watch stands
+        if code == 429:
+            wire.close()
+            time.sleep(0.1)
+            return self.watch(target, version)
 
         def finish(name):
             with wire, file:

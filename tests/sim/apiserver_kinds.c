@@ -327,6 +327,8 @@ int simkind_decode(const struct simkind *k, json_t *object, struct simerror *e)
 		return simfail(e, 400, "BadRequest", "Object 'Kind' is missing in the request body");
 	simdefault(object, "kind", json_string(k->kind));
 	simdefault(object, "apiVersion", json_string(version));
+	if (k->custom && strcmp(simtext(object, "apiVersion"), version) == 0 && strcmp(simtext(object, "kind"), k->kind) != 0)
+		return siminvalid(e, "kind", "Invalid value");
 	if (strcmp(simtext(object, "kind"), k->kind) != 0 || strcmp(simtext(object, "apiVersion"), version) != 0)
 		return simfail(e, 400, "BadRequest", "the API version in the data does not match the expected API version (%s, Kind=%s)", version, k->kind);
 	simdefault(object, "metadata", json_object());

@@ -113,7 +113,7 @@ static void drop_for_type(json_t *spec, const json_t *old)
 }
 
 /* Single stack IPv4, unless the client says otherwise; IPv6 families get addresses too, so that dual stack can be simulated. */
-static void allocate_addresses(json_t *spec, struct simalloc *alloc)
+static void allocate_addresses(json_t *spec, const json_t *old, struct simalloc *alloc)
 {
 	if (is_type(spec, "ExternalName"))
 		return;
@@ -123,6 +123,8 @@ static void allocate_addresses(json_t *spec, struct simalloc *alloc)
 		json_object_set_new(spec, "clusterIPs", json_pack("[s]", "None"));
 		return;
 	}
+	if (old && !is_type(old, "ExternalName") && !json_object_get(spec, "clusterIP"))   /* one that never got any, see simalloc */
+		return;
 	if (!json_object_get(spec, "clusterIPs")) {
 		json_object_set_new(spec, "clusterIPs", json_array());
 		if (json_object_get(spec, "clusterIP"))
@@ -179,7 +181,7 @@ void simservice_prepare(json_t *object, const json_t *old, struct simalloc *allo
 			json_object_set_new(simpart(object, "status"), "loadBalancer", json_object());
 	}
 	if (alloc) {
-		allocate_addresses(spec, alloc);
+		allocate_addresses(spec, before, alloc);
 		allocate_ports(spec, alloc);
 	}
 	default_ip_mode(object);

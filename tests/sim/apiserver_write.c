@@ -70,7 +70,7 @@ static int conflict(const struct simkind *k, const char *name, const char *why, 
 static const char *const SERVER_ONLY[] = {"creationTimestamp", "uid", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"};
 #define N_SERVER_ONLY (sizeof(SERVER_ONLY) / sizeof(SERVER_ONLY[0]))
 
-static int check_place(const struct simquery *q, json_t *meta, struct simerror *e)
+static int check_place(const struct simquery *q, const char *name, json_t *meta, struct simerror *e)
 {
 	if (!q->kind->namespaced)
 		json_object_del(meta, "namespace");
@@ -78,10 +78,10 @@ static int check_place(const struct simquery *q, json_t *meta, struct simerror *
 		simdefault(meta, "namespace", json_string(q->name_space));
 	if (q->kind->namespaced && strcmp(simtext(meta, "namespace"), q->name_space) != 0)
 		return simfail(e, 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request");
-	if (q->name) {
-		simdefault(meta, "name", json_string(q->name));
-		if (strcmp(simtext(meta, "name"), q->name) != 0)
-			return simfail(e, 400, "BadRequest", "the name of the object (%s) does not match the name on the URL (%s)", simtext(meta, "name"), q->name);
+	if (name) {
+		simdefault(meta, "name", json_string(name));
+		if (strcmp(simtext(meta, "name"), name) != 0)
+			return simfail(e, 400, "BadRequest", "the name of the object (%s) does not match the name on the URL (%s)", simtext(meta, "name"), name);
 	}
 	return 0;
 }
@@ -121,7 +121,8 @@ static int create(struct simapi *s, const struct simquery *q, json_t *object, st
 	if (k->namespaced && !simstore_get(simapi_table(s, simkind_find("", "v1", "namespaces")), q->name_space))
 		return not_found(simkind_find("", "v1", "namespaces"), q->name_space, e);
 	for (size_t i = 0; i < N_SERVER_ONLY; i++)
-		json_object_del(meta, SERVER_ONLY[i]);
+		if (strcmp(SERVER_ONLY[i], "generation") != 0)   /* of kinds that do not count it, it stays what the client says */
+			json_object_del(meta, SERVER_ONLY[i]);
 	json_object_del(meta, "resourceVersion");
 	json_object_set_new(meta, "uid", json_sprintf("00000000-0000-4000-8000-%012llx", (unsigned long long)++s->serial));
 	json_object_set_new(meta, "creationTimestamp", now_text(s));
@@ -150,7 +151,7 @@ int simapi_create(struct simapi *s, const struct simquery *q, const json_t *body
 	if (code == 0 && q->kind->namespaced && !q->name_space)
 		code = simfail(e, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
 	if (code == 0)
-		code = check_place(q, metadata_of(object), e);
+		code = check_place(q, NULL, metadata_of(object), e);
 	if (code == 0 && *simtext(metadata_of(object), "resourceVersion"))
 		code = simfail(e, 500, "", "resourceVersion should not be set on objects to be created");
 	if (code == 0)
@@ -253,7 +254,7 @@ int simapi_update(struct simapi *s, const struct simquery *q, const json_t *body
 	json_t *object = body ? json_deep_copy(body) : json_null();
 	int code = simkind_decode(q->kind, object, e);
 	if (code == 0)
-		code = check_place(q, metadata_of(object), e);
+		code = check_place(q, q->name, metadata_of(object), e);
 	if (code == 0)
 		code = update_found(s, q, key, old, object, replyp, createdp, e);
 	json_decref(object);
@@ -298,7 +299,7 @@ int simapi_patch(struct simapi *s, const struct simquery *q, const json_t *chang
 			code = siminvalid(e, "patch", "Invalid value");
 	}
 	if (code == 0)
-		code = check_place(q, metadata_of(object), e);
+		code = check_place(q, q->name, metadata_of(object), e);
 	if (code == 0)
 		code = commit(s, q, key, old, object, true, replyp, e);
 	json_decref(object);

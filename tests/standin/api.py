@@ -59,6 +59,8 @@ def resolve(registry, path):
     res = registry.find(group, version, plural)
     wrong_scope = res is not None and (
         (namespace and not res.namespaced) or (res.namespaced and name and not namespace))
+    if res is not None and res.custom and not wrong_scope and sub and not more and not (sub == "status" and res.status):
+        raise apierrors.not_found(res, name)
     if res is None or wrong_scope or more or (sub and not (sub == "status" and res.status)):
         # the core server answers for its groups, the extension server for all others
         raise apierrors.no_such_path() if group in registry.builtin_groups else apierrors.page_not_found()
@@ -258,6 +260,9 @@ class Api:
         if res.custom and not obj.get("kind"):
             raise apierrors.bad_request("Object 'Kind' is missing in the request body")
         version, kind = obj.get("apiVersion", res.api_version), obj.get("kind", res.kind)
+        if res.custom and version == res.api_version and kind != res.kind:
+            raise apierrors.invalid(res, obj.get("metadata", {}).get("name", ""), [
+                ("kind", "Invalid value", f'"{kind}": must be {res.kind}')])
         if (version, kind) != (res.api_version, res.kind):
             raise apierrors.bad_request(f'the API version in the data ({version}, Kind={kind}) does not match the '
                                         f'expected API version ({res.api_version}, Kind={res.kind})')
@@ -304,6 +309,8 @@ class Api:
         return parse_body(request.body)
 
     def create(self, request, target):
+        if request.verb == "create":
+            target = target._replace(name="")  # a custom resource's path may have one here; it is not looked at
         return self.create_from(self.decode(target, self.body(request)), request, target)
 
     def create_from(self, obj, request, target):
@@ -318,7 +325,8 @@ class Api:
         self.check_name(res, meta.get("name"))
         self.check_namespace(target, meta["name"])
         for name in IMMUTABLE_META + ("resourceVersion",):
-            meta.pop(name, None)
+            if name != "generation":  # of kinds that do not count it, it stays what the client says
+                meta.pop(name, None)
         meta["uid"], meta["creationTimestamp"] = str(uuid.uuid4()), now()
         if res.generation:
             meta["generation"] = 1

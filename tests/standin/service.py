@@ -33,7 +33,7 @@ class Service(strategies.Plain):
             if spec["type"] != "LoadBalancer":
                 obj["status"] = {**obj["status"], "loadBalancer": {}}
         if cluster:
-            allocate_addresses(spec, cluster)
+            allocate_addresses(spec, old and old["spec"], cluster)
             allocate_ports(spec, cluster)
         default_ip_mode(obj)
 
@@ -104,7 +104,7 @@ def drop_for_type(spec, old):
         drop("loadBalancerClass")
 
 
-def allocate_addresses(spec, cluster):
+def allocate_addresses(spec, old, cluster):
     if spec["type"] == "ExternalName":
         return
     own = list(cluster.ranges)
@@ -116,6 +116,8 @@ def allocate_addresses(spec, cluster):
     if spec.get("clusterIP") == "None":
         spec["clusterIPs"] = ["None"]
         return
+    if old and old["type"] != "ExternalName" and not spec.get("clusterIP"):
+        return  # made by a PUT to /status, it never got any
     have = spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else [])
     have = have[:len(spec["ipFamilies"])]
     for family in spec["ipFamilies"][len(have):]:
