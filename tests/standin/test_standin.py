@@ -359,7 +359,7 @@ def test_service_allocation_and_status(api):
     assert spec["ipFamilyPolicy"] == "SingleStack" and spec["ports"][0]["nodePort"] and spec["healthCheckNodePort"]
     assert made["status"] == {"loadBalancer": {}}
     code, after = api.patch(SERVICES + "/lb/status", {
-        "metadata": {"annotations": {"k": "v"}}, "spec": {"type": "ClusterIP"},
+        "metadata": {"annotations": {"k": "v"}}, "spec": {"sessionAffinity": "ClientIP"},
         "status": {"loadBalancer": {"ingress": [{"ip": "192.168.122.240"}]}}})
     assert code == 200 and after["spec"] == spec and after["metadata"]["annotations"] == {"k": "v"}
     assert after["status"]["loadBalancer"]["ingress"] == [{"ip": "192.168.122.240", "ipMode": "VIP"}]
