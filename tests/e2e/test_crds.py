@@ -158,7 +158,7 @@ def installed(server):
     """server, with deploy/ applied as README.md says."""
     kubectl(server, "apply", "-k", DEPLOY)
     for plural in OURS:
-        kubectl(server, "wait", "--for=condition=Established", "--timeout=20s", f"crd/{plural}.metallb.io")
+        kubectl(server, "wait", "--for=condition=Established", "--timeout=90s", f"crd/{plural}.metallb.io")
     return server
 
 
@@ -371,7 +371,7 @@ def replace_crds(server, verb):
             kubectl(server, "delete", "crd", crd["metadata"]["name"])
     kubectl(server, verb, "-f", "-", text="---\n".join(yaml.safe_dump(crd) for crd in OLD))
     for crd in OLD:
-        kubectl(server, "wait", "--for=condition=Established", "--timeout=20s", f"crd/{crd['metadata']['name']}")
+        kubectl(server, "wait", "--for=condition=Established", "--timeout=90s", f"crd/{crd['metadata']['name']}")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -381,12 +381,12 @@ def test_over_metallb(installed, kube, way):
     replace_crds(installed, verb)
     before = {}
     for made in ODD:
-        saved = wait(lambda new=made: kube.create(path(new["kind"], NAMESPACE), new), 10, "the old CRD to serve")
+        saved = wait(lambda new=made: kube.create(path(new["kind"], NAMESPACE), new), 40, "the old CRD to serve")
         before[made["kind"], made["metadata"]["name"]] = saved
     bgp = kube.get(path("CustomResourceDefinition", name="bgppeers.metallb.io"))
     kubectl(installed, *apply, "-k", DEPLOY)
     # The new definition is there when it refuses.
-    wait(lambda: says(kube, obj("IPAddressPool", addresses("1.2.3.4"))) and says(kube, obj("L2Advertisement", preferred(0))), 20, "the new CRDs to serve")
+    wait(lambda: says(kube, obj("IPAddressPool", addresses("1.2.3.4"))) and says(kube, obj("L2Advertisement", preferred(0))), 60, "the new CRDs to serve")
     for (kind, name), saved in before.items():
         assert kube.get(path(kind, NAMESPACE, name)) == saved
     for (kind, name), saved in before.items():
@@ -419,7 +419,7 @@ def test_bgp_kinds(installed, kube):
     kubectl(installed, "apply", "-k", DEPLOY / "crds-bgp")
     plurals = ("bgppeers", "bgpadvertisements", "bfdprofiles", "communities", "servicebgpstatuses")
     for plural in plurals:
-        kubectl(installed, "wait", "--for=condition=Established", "--timeout=20s", f"crd/{plural}.metallb.io")
+        kubectl(installed, "wait", "--for=condition=Established", "--timeout=90s", f"crd/{plural}.metallb.io")
     for version, kind, plural, spec in (
             ("v1beta2", "BGPPeer", "bgppeers", {"myASN": 64500, "peerASN": 64501, "peerAddress": "10.0.0.1", "holdTime": "90s"}),
             ("v1beta1", "BGPPeer", "bgppeers", {"myASN": 64500, "nodeSelectors": [{"matchLabels": {"a": "b"}}]}),
