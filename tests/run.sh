@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs the tests, a part at a time, and ends with one line: N passed, N failed[, N skipped].
-#   tests/run.sh BUILD unit|fuzz|table|standin|e2e|all       K=name chooses end-to-end tests; FUZZ_TIME=seconds a fuzzer
+#   tests/run.sh BUILD unit|sim|fuzz|table|standin|e2e|all       K=name chooses end-to-end tests; FUZZ_TIME=seconds a fuzzer
 # `all` runs what only computes beside the end-to-end tests, which wait for half of their time.
 # A skip must be named in tests/skips with the kernel feature it needs; any other skip counts as a failure when CI is set.
 set -u
@@ -140,6 +140,26 @@ run_fuzz() {
 	note fuzz "$start" "$ok" "$bad"
 }
 
+# Whole nodes in simulated time: each schedule is a test, and those that fail are shown small. A bounded part of what `make sim`
+# does; a checked build has time for fewer.
+run_sim() {
+	local start=$(seconds) ok=0 bad=0 seeds=${SIM_SEEDS:-10000} out=$RESULTS/sim.log code
+	case $BUILD in *-san) seeds=${SIM_SEEDS:-1500} ;; esac
+	timeout 600 "$BUILD/sim" --seeds "$seeds" --seconds "${SIM_TIME:-70}" --jobs "$(nproc)" >"$out" 2>&1
+	code=$?
+	ok=$(sed -n 's/^\([0-9]*\) schedules, .*/\1/p' "$out")
+	bad=$(sed -n 's/^[0-9]* schedules, .* \([0-9]*\) went wrong$/\1/p' "$out")
+	if [ -z "$ok" ] || [ "$ok" -eq 0 ] || { [ $code -ne 0 ] && [ "$bad" -eq 0 ]; }; then
+		tail -40 "$out"
+		ok=0 bad=1
+	else
+		cat "$out"
+		ok=$((ok - bad))
+	fi
+	passed=$((passed + ok)); failed=$((failed + bad))
+	note sim "$start" "$ok" "$bad"
+}
+
 run_standin() {
 	run_pytest standin tests/standin
 }
@@ -208,6 +228,7 @@ run_e2e() {
 beside=""
 case $PART in
 unit) echo "unit tests"; run_unit ;;
+sim) echo "simulation"; run_sim ;;
 fuzz) run_fuzz ;;
 table) run_table ;;
 standin) run_standin ;;
@@ -215,12 +236,12 @@ e2e) run_e2e ;;
 all)
 	echo "unit tests"
 	run_unit
-	FUZZ_TIME=${FUZZ_TIME:-90}   # they get what is left of the processors
-	start_beside table standin fuzz
+	FUZZ_TIME=${FUZZ_TIME:-90} SIM_TIME=${SIM_TIME:-180}   # they get what is left of the processors
+	start_beside table standin fuzz sim
 	run_e2e
 	collect_beside   # it has been, unless the end-to-end tests could not begin
 	;;
-*) echo "usage: tests/run.sh BUILD unit|fuzz|table|standin|e2e|all" >&2; exit 2 ;;
+*) echo "usage: tests/run.sh BUILD unit|sim|fuzz|table|standin|e2e|all" >&2; exit 2 ;;
 esac
 
 printf '\n%s' "$times"
