@@ -190,7 +190,7 @@ collect_beside() {
 lane_of() {   # file
 	case $1 in
 	*failover*) echo last ;;   # takeover times are measured when nothing else runs
-	*contract*|*exec_plugin*|*crds*|*standalone*|*allocation_table*|*test_lab*) echo api ;;
+	*contract*|*exec_plugin*|*crds*|*standalone*|*allocation_table*|*test_lab*|*sim_server*) echo api ;;
 	*services*|*announce*|*metrics*|*verify*|*rights*|*storm*) echo home ;;
 	*) echo lab ;;
 	esac
