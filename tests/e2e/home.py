@@ -386,6 +386,12 @@ class Home:
     def owner(self, ip, timeout=20):
         return wait(lambda: self.holder(ip), timeout, f"an owner of {ip}")
 
+    def put_on(self, ip, node):
+        """The address is on this node: where plain order puts it, unless the node has its share; then it is moved."""
+        if self.owner(ip) != node:
+            self.kube.patch(path("Lease", NAMESPACE, f"ip-{ip}"), {"metadata": {"annotations": {"l2lb.io/successor": node}}})
+        wait(lambda: self.holder(ip) == node, 8, f"{node} to have {ip}")
+
     # The wire
 
     def macs(self, ip, count=3, timeout=0.3):

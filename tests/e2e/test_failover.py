@@ -27,6 +27,7 @@ def serve_on(home, node, name="web", skip=0):
     """A Service whose address this node has: the address."""
     ip = vip_of(home.nodes, node, skip)
     home.announced(name, annotations={IPS: ip})
+    home.put_on(ip, node)
     home.answered_by(ip, node)
     return ip
 

@@ -92,7 +92,7 @@ class Data:
         fitting = [data_ip(n) for n in range(100, 151) if preferred(self.home.nodes, data_ip(n))[0] == node]
         ip = fitting[skip]
         self.home.serve(name, annotations={IPS: ip})
-        wait(lambda: self.home.holder(ip) == node, 20, f"{node} to have {ip}")
+        self.home.put_on(ip, node)
         return ip
 
     def whole(self):
@@ -128,6 +128,7 @@ def test_each_pool_on_its_link(home, data, tmp_path):
     sniffers = {name: wire.Sniffer(home.client, tmp_path / name, interface=name) for name in ("eth0", "data0")}
     managed, ours = vip_of(home.nodes, NODE), data.serve_on(NODE)
     home.announced("web", annotations={IPS: managed})
+    home.put_on(managed, NODE)
     home.answered_by(managed, NODE)
     data.answered_by(ours, data_mac(NODE))
     assert data.macs(managed) == {"nobody"} and home.macs(ours) == {"nobody"}
@@ -153,6 +154,8 @@ def test_carrier_of_one_link(home, data):
     ip = data.serve_on(NODE)
     stays = vip_of(home.nodes, NODE)
     home.announced("web", annotations={IPS: stays})
+    home.put_on(stays, NODE)
+    home.answered_by(stays, NODE)
     asker = home.asker(stays)
     home.lab.cut(NODE, "data0")
     heir = wait(lambda: home.holder(ip) not in ("", NODE) and home.holder(ip), 20, "another owner")
