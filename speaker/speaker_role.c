@@ -337,9 +337,10 @@ static void step(struct speaker_role *role)
 	int64_t wake = clock_min(evaluate_all(role, now), presence_deadline(role->presence, now));
 	show_alive(role);
 	check_left(role, now);
-	if (!role->context.leaving)
+	if (!role->context.leaving) {
 		remember(role, now);
-	wake = clock_min(wake, resumption_deadline(role->resumption, true));
+		wake = clock_min(wake, resumption_deadline(role->resumption, true));
+	}
 	/* Rules about an outage ripen without any event. */
 	if (cluster_api_answers(role->cluster) && now - cluster_answers_since(role->cluster) <= CLUSTER_TRUST_AFTER)
 		wake = clock_min(wake, cluster_answers_since(role->cluster) + CLUSTER_TRUST_AFTER + CLOCK_MS);
