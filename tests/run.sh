@@ -236,7 +236,7 @@ e2e) run_e2e ;;
 all)
 	echo "unit tests"
 	run_unit
-	FUZZ_TIME=${FUZZ_TIME:-90} SIM_TIME=${SIM_TIME:-180}   # they get what is left of the processors
+	FUZZ_TIME=${FUZZ_TIME:-90} SIM_TIME=${SIM_TIME:-150}   # they get what is left of the processors
 	start_beside table standin fuzz sim
 	run_e2e
 	collect_beside   # it has been, unless the end-to-end tests could not begin
