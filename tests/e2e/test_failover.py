@@ -21,10 +21,10 @@ FACTOR = 2
 @pytest.fixture(autouse=True)
 def nobody_is_accused(request):
     """Whatever fails: our own nodes are no strangers, and their kernels are innocent."""
+    home = request.getfixturevalue("home") if "home" in request.fixturenames else None
     yield
-    if "home" not in request.fixturenames:
+    if not home:
         return
-    home = request.getfixturevalue("home")
     for speaker in home.speakers.values():
         accused = [line for line in speaker.logs() if line.get("event") in ("strictARPMissing", "addressConflict", "addressAnsweredByNode")]
         assert not accused, accused
