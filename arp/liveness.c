@@ -56,9 +56,11 @@ struct liveness {
 	bool moved;                  /* our address or MAC changed since the last step */
 	struct peer *peers;
 	size_t n, slow;
+	size_t before;               /* that many come before us in the ring's order */
 	struct host hosts[HOSTS];
 	int64_t last_answer;         /* a round trip of our own, with anybody */
 	int64_t evidence_asked;
+	int64_t asked_at;            /* by a peer */
 	size_t evidence_next;        /* index of the peer whose turn it is */
 	struct liveness_action *queue;
 	size_t queued, taken, queue_cap;
@@ -78,7 +80,7 @@ struct liveness *liveness_new(const char *name, int64_t interval)
 	sha256(l->name, strlen(l->name), l->hash);
 	l->interval = interval;
 	l->expected_step = CLOCK_NEVER;
-	l->last_answer = l->evidence_asked = LONG_AGO;
+	l->last_answer = l->evidence_asked = l->asked_at = LONG_AGO;
 	return l;
 }
 
@@ -192,14 +194,18 @@ static bool down(const struct peer *p)
 	return p->state == LIVENESS_DEAD || p->state == LIVENESS_SPEAKER_DOWN;
 }
 
-/* Backwards from ourselves until two were passed that are not down. peers are sorted by hash. */
+/* The i-th one behind us in the ring, from 0. peers are sorted by hash. */
+static struct peer *behind_us(const struct liveness *l, size_t i)
+{
+	return &l->peers[(l->before + l->n - 1 - i) % l->n];
+}
+
+/* Backwards from ourselves until two were passed that are not down. */
 static void recompute_ring(struct liveness *l, int64_t now)
 {
-	size_t behind = 0, passed_alive = 0, passed_down = 0;
-	while (behind < l->n && memcmp(l->peers[behind].hash, l->hash, SHA256_SIZE) < 0)
-		behind++;
+	size_t passed_alive = 0, passed_down = 0;
 	for (size_t i = 0; i < l->n; i++) {
-		struct peer *p = &l->peers[(behind + l->n - 1 - i) % l->n];
+		struct peer *p = behind_us(l, i);
 		bool wanted = passed_alive < WATCHED_ALIVE;
 		watch(l, p, wanted, now);
 		if (wanted && !down(p))
@@ -261,6 +267,8 @@ void liveness_set_peers(struct liveness *l, const struct liveness_peer *peers, s
 	free(l->peers);
 	l->peers = next;
 	l->n = n;
+	for (l->before = 0; l->before < n && memcmp(next[l->before].hash, l->hash, SHA256_SIZE) < 0;)
+		l->before++;
 	recompute_ring(l, now);
 	l->expected_step = liveness_deadline(l);
 }
@@ -520,6 +528,27 @@ const char *liveness_peer_of_mac(const struct liveness *l, const struct mac *mac
 	return NULL;
 }
 
+bool liveness_guards(const struct liveness *l, const char *name)
+{
+	for (size_t i = 0; i < l->n && down(behind_us(l, i)); i++)
+		if (strcmp(behind_us(l, i)->is.name, name) == 0)
+			return behind_us(l, i)->state == LIVENESS_SPEAKER_DOWN;
+	return false;
+}
+
+int64_t liveness_asked_at(const struct liveness *l)
+{
+	return l->asked_at;
+}
+
+const struct liveness_peer *liveness_peer(const struct liveness *l, const char *name)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->peers[i].is.name, name) == 0)
+			return &l->peers[i].is;
+	return NULL;
+}
+
 bool liveness_is_peer(const struct liveness *l, const char *name)
 {
 	for (size_t i = 0; i < l->n; i++)
@@ -639,6 +668,7 @@ static bool receive_request(struct liveness *l, const struct arp_frame *f, int64
 	if (!asker || (!alarm && !mac_equal(&f->eth_dst, &l->mac)))
 		return false;   /* the kernel answers for the node's own address */
 	heard(l, asker, false, now);
+	l->asked_at = now;
 	if (asker->slow && asker->phase == IDLE)
 		asker->next_ask = clock_min(asker->next_ask, now);
 	if (l->ready)

@@ -80,6 +80,16 @@ enum liveness_state liveness_get(const struct liveness *l, const char *name);
 bool liveness_undecided(const struct liveness *l, const char *name);
 bool liveness_connected(const struct liveness *l);   /* some peer is alive */
 
+/* R6: its speaker is down by our own verdict, and so is everybody between it and us in the ring: one guards, and another one
+ * when that one dies. */
+bool liveness_guards(const struct liveness *l, const char *name);
+
+/* When a peer last asked us, which means that it watches us; a long time ago: none does. */
+int64_t liveness_asked_at(const struct liveness *l);
+
+/* NULL for a node that is no peer here. */
+const struct liveness_peer *liveness_peer(const struct liveness *l, const char *name);
+
 /* The peer that has this MAC on this link, or NULL. */
 const char *liveness_peer_of_mac(const struct liveness *l, const struct mac *mac);
 

@@ -6,6 +6,8 @@
 
 struct owned {
 	uint32_t address;
+	bool guarded;        /* in the stead of `mac` */
+	struct mac mac;
 	UT_hash_handle hh;
 };
 
@@ -43,22 +45,57 @@ static struct owned *find(const struct responder *r, uint32_t address)
 	return o;
 }
 
-void responder_set(struct responder *r, uint32_t address, bool answer)
+static struct owned *get(struct responder *r, uint32_t address)
 {
 	struct owned *o = find(r, address);
-	if (answer && !o) {
+	if (!o) {
 		o = mem_zalloc(sizeof(*o));
 		o->address = address;
 		HASH_ADD(hh, r->owned, address, sizeof(o->address), o);
-	} else if (!answer && o) {
-		HASH_DEL(r->owned, o);
-		free(o);
 	}
+	return o;
+}
+
+static void drop(struct responder *r, struct owned *o)
+{
+	HASH_DEL(r->owned, o);
+	free(o);
+}
+
+void responder_set(struct responder *r, uint32_t address, bool answer)
+{
+	struct owned *o = find(r, address);
+	if (answer)
+		get(r, address)->guarded = false;
+	else if (o && !o->guarded)
+		drop(r, o);
 }
 
 bool responder_has(const struct responder *r, uint32_t address)
 {
-	return find(r, address) != NULL;
+	const struct owned *o = find(r, address);
+	return o && !o->guarded;
+}
+
+void responder_guard(struct responder *r, uint32_t address, const struct mac *owner)
+{
+	struct owned *o = find(r, address);
+	if (o && !o->guarded)
+		return;
+	if (!owner) {
+		if (o)
+			drop(r, o);
+		return;
+	}
+	o = get(r, address);
+	o->guarded = true;
+	o->mac = *owner;
+}
+
+bool responder_guards(const struct responder *r, uint32_t address)
+{
+	const struct owned *o = find(r, address);
+	return o && o->guarded;
 }
 
 size_t responder_count(const struct responder *r)
@@ -73,8 +110,10 @@ enum responder_verdict responder_receive(const struct responder *r, const struct
 		return RESPONDER_IGNORE;   /* another VLAN's or host's, or an echo of our own */
 	if (frame->spa && (find(r, frame->spa) || frame->op == ARP_REPLY || frame->spa == frame->tpa))
 		return RESPONDER_CLAIM;
-	if (frame->op != ARP_REQUEST || mac_equal(&frame->sha, &r->mac) || !find(r, frame->tpa))
+	const struct owned *o = frame->op == ARP_REQUEST && !mac_equal(&frame->sha, &r->mac) ? find(r, frame->tpa) : NULL;
+	if (!o)
 		return RESPONDER_IGNORE;
-	*reply = arp_answer(frame, &r->mac);
+	*reply = arp_answer(frame, o->guarded ? &o->mac : &r->mac);
+	reply->eth_src = r->mac;
 	return frame->spa ? RESPONDER_ANSWER : RESPONDER_PROBE;
 }

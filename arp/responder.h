@@ -11,8 +11,8 @@ enum responder_verdict {
 	RESPONDER_IGNORE,
 	RESPONDER_ANSWER,    /* send *reply */
 	RESPONDER_PROBE,     /* somebody probes our address (RFC 5227): send *reply and announce */
-	RESPONDER_CLAIM,     /* somebody else says that an address is his (ours or not); frame->spa, frame->sha. With our own
-	                      * MAC as sha it is a guard at work for us, no conflict */
+	RESPONDER_CLAIM,     /* somebody else says that an address is his (ours or not); frame->spa, frame->sha. With another
+	                      * Ethernet source it is a guard at work, for us if sha is our MAC: no conflict */
 };
 
 struct responder *responder_new(void);
@@ -22,6 +22,11 @@ void responder_set_mac(struct responder *r, const struct mac *mac);
 /* Start or stop answering for an address (host byte order). */
 void responder_set(struct responder *r, uint32_t address, bool answer);
 bool responder_has(const struct responder *r, uint32_t address);
+
+/* Answer in another's stead, with its MAC in the payload (the Ethernet source stays ours, or bridges would move its MAC to our
+ * port: ownership.md finding 15); owner NULL: no longer. What we answer for as our own stays our own. */
+void responder_guard(struct responder *r, uint32_t address, const struct mac *owner);
+bool responder_guards(const struct responder *r, uint32_t address);
 size_t responder_count(const struct responder *r);
 
 /* frame was parsed; for_us: addressed to our MAC or broadcast (anything else is ignored). */

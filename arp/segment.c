@@ -168,6 +168,8 @@ static void pump(struct segment *s)
 	size_t n;
 	if (s->pumping)
 		return;
+	if (s->config.slept)
+		s->config.slept(s->config.data);
 	s->pumping = true;
 	int64_t now = clock_now();
 	uint32_t address;
@@ -321,6 +323,8 @@ static void on_frames(void *data, const struct link_frame *frames, size_t n)
 	struct segment *s = data;
 	int64_t now = clock_now();
 	bool stirred = false;
+	if (s->config.slept && s->config.slept(s->config.data))
+		return;   /* asked for while we were away: whose the addresses are by now is not known (finding 21) */
 	for (size_t i = 0; i < n; i++)
 		stirred |= receive(s, &frames[i], now);
 	flush(s);
@@ -548,6 +552,30 @@ void segment_census_changed(struct segment *s)
 bool segment_owns(const struct segment *s, uint32_t address)
 {
 	return responder_has(s->responder, address);
+}
+
+bool segment_guard(struct segment *s, uint32_t address, const char *peer)
+{
+	const struct liveness_peer *owner = peer ? liveness_peer(s->liveness, peer) : NULL;
+	bool before = responder_guards(s->responder, address);
+	responder_guard(s->responder, address, owner ? &owner->mac : NULL);
+	if (!owner || before || !responder_guards(s->responder, address))
+		return owner;
+	/* Unicast, as all a guard says. A process that is stopping waits to hear it. */
+	transmit(s, &(struct arp_frame){.eth_dst = owner->mac, .eth_src = s->info.mac, .op = ARP_REPLY, .sha = owner->mac, .spa = address,
+					.tha = owner->mac, .tpa = owner->address});
+	flush(s);
+	return true;
+}
+
+bool segment_is_guard_of(const struct segment *s, const char *peer)
+{
+	return liveness_guards(s->liveness, peer);
+}
+
+int64_t segment_watched_at(const struct segment *s)
+{
+	return liveness_asked_at(s->liveness);
 }
 
 void segment_announce(struct segment *s, uint32_t address)

@@ -42,6 +42,9 @@ struct segment_config {
 	/* The carrier is back after so long that another node may have taken over: whoever owns addresses here asks first. (After
 	 * a short flap all are simply announced again.) */
 	void (*on_return)(void *data, struct segment *s);
+	/* Did this process not run for so long that others may have taken what it has? Asked before anything is done about
+	 * frames or the time; when it says yes the owner has called segment_woke. NULL: never. */
+	bool (*slept)(void *data);
 	void *data;
 };
 
@@ -68,6 +71,16 @@ void segment_own(struct segment *s, uint32_t address, enum conflict_claim claim)
 void segment_release(struct segment *s, uint32_t address);
 bool segment_owns(const struct segment *s, uint32_t address);   /* answers */
 void segment_announce(struct segment *s, uint32_t address);   /* an owned one, once more from the start */
+
+/* Answer for the address with the MAC of this peer, whose speaker is down, and tell its node so once (ownership.md R6); NULL:
+ * no longer. False: it is no peer here. */
+bool segment_guard(struct segment *s, uint32_t address, const char *peer);
+
+/* R6: of those on this link it is our part to guard what the peer has. */
+bool segment_is_guard_of(const struct segment *s, const char *peer);
+
+/* When a peer last asked whether we are alive; a long time ago: none watches us. */
+int64_t segment_watched_at(const struct segment *s);
 
 /* Asks for the address by broadcast, from the node's own address; answers arrive as on_claim. */
 void segment_ask(struct segment *s, uint32_t address);

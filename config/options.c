@@ -167,6 +167,19 @@ static int parse_foreign_silence(struct options *o, const char *value, struct er
 	return parse_duration_within(value, CLOCK_S, 86400 * CLOCK_S, "1s to 24h", &o->foreign_silence, err);
 }
 
+static int parse_state_file(struct options *o, const char *value, struct error *err)
+{
+	(void)err;
+	mem_replace(&o->state_file, *value ? value : NULL);
+	return 0;
+}
+
+static int parse_guard(struct options *o, const char *value, struct error *err)
+{
+	o->guard = strcmp(value, "on") == 0;
+	return o->guard || strcmp(value, "off") == 0 ? 0 : error_set(err, -EINVAL, "\"%.50s\" is neither on nor off", value);
+}
+
 static int parse_on_conflict(struct options *o, const char *value, struct error *err)
 {
 	o->give_up = strcmp(value, "move") == 0;
@@ -274,6 +287,8 @@ static const struct flag FLAGS[] = {
 	{"log-level", "LEVEL", parse_log_level, {NULL}, "all, debug, info, warn, error or none (default info)"},
 	{"liveness-interval", "TIME", parse_liveness, {NULL}, "how often nodes ask for each other by ARP (default 100ms)"},
 	{"gratuitous-arp-interval", "TIME", parse_gratuitous, {"METALLB_GRATUITOUS_ARP_INTERVAL"}, "repeat of announcements; 0 is off (default 60s)"},
+	{"state-file", "FILE", parse_state_file, {NULL}, "what this speaker answers for: a restart while the API server is away resumes it (an emptyDir will do)"},
+	{"guard", "on|off", parse_guard, {NULL}, "while a node's speaker is down, a neighbour answers with its MAC for 30 s (default on); off: it takes over at once"},
 	{"on-conflict", "defend|move", parse_on_conflict, {NULL}, "when another host uses an announced address: defend it for good (default), or move the Service"},
 	{"foreign-silence", "TIME", parse_foreign_silence, {NULL}, "an address used by a stranger is free again after so long without a sign of him (default 60s)"},
 	{"arp-rate", "N", parse_arp_rate, {NULL}, "at most so many announcements per second and link, for switches that count ARP (default 0: no cap)"},
@@ -419,7 +434,7 @@ static int take_environment(struct options *o, options_env env, const bool *give
 int options_parse(struct options *o, int argc, char *const *argv, options_env env, struct error *err)
 {
 	bool given[N_FLAGS] = {false};
-	*o = (struct options){.log_level = LOG_LEVEL_INFO, .liveness_interval = 100 * CLOCK_MS, .gratuitous_interval = 60 * CLOCK_S, .foreign_silence = 60 * CLOCK_S,
+	*o = (struct options){.guard = true, .log_level = LOG_LEVEL_INFO, .liveness_interval = 100 * CLOCK_MS, .gratuitous_interval = 60 * CLOCK_S, .foreign_silence = 60 * CLOCK_S,
 			      .api_stall = 150 * CLOCK_S, .api_retry_max = 10 * CLOCK_S, .port = 9120, .health_probe_port = 17472,
 			      .tls_min_version = 13};
 	o->lb_class = mem_strdup("");
@@ -456,6 +471,7 @@ void options_free(struct options *o)
 	free(o->pod_uid);
 	free(o->lb_class);
 	free(o->metrics_cert_dir);
+	free(o->state_file);
 	for (size_t i = 0; i < o->n_pools; i++)
 		pool_free(o->pools[i]);
 	free(o->pools);

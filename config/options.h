@@ -26,6 +26,8 @@ struct options {
 	bool ignore_exclude_label;    /* --ignore-exclude-lb */
 	int64_t liveness_interval;    /* microseconds, as all times here */
 	int64_t gratuitous_interval;  /* 0: no refresh */
+	char *state_file;             /* --state-file; NULL: none */
+	bool guard;                   /* --guard: answer with the MAC of a peer whose speaker is down, else take over at once */
 	bool give_up;                 /* --on-conflict=move: addresses that strangers use are given up, else defended */
 	int64_t foreign_silence;      /* a stranger that was not heard for so long has gone */
 	unsigned arp_rate;            /* announcements per second and link; 0: no cap */

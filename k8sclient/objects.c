@@ -197,6 +197,7 @@ static void decode_endpoint(const json_t *json, struct endpoint *e)
 	const json_t *ready = json_object_get(conditions, "ready");
 	e->node = mem_strdup(text_of(json, "nodeName"));
 	e->can_serve = !json_is_false(ready) || json_is_true(json_object_get(conditions, "serving"));
+	e->ending = e->can_serve && json_is_false(ready);
 }
 
 int endpoint_slice_decode(const json_t *object, struct endpoint_slice **slicep, struct error *err)
@@ -253,6 +254,7 @@ int node_decode(const json_t *object, struct node **nodep, struct error *err)
 	const json_t *addresses = json_object_get(status, "addresses");
 	n->ready = condition_true(json_object_get(status, "conditions"), "Ready");
 	n->network_unavailable = condition_true(json_object_get(status, "conditions"), "NetworkUnavailable");
+	n->cordoned = json_is_true(json_object_get(json_object_get(object, "spec"), "unschedulable"));
 	for (size_t i = 0; i < json_array_size(addresses); i++) {
 		const json_t *item = json_array_get(addresses, i);
 		const char *text = text_of(item, "address");

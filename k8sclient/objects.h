@@ -53,6 +53,7 @@ bool service_has_ingress(const struct service *s, const struct address *a);
 struct endpoint {
 	char *node;       /* NULL: not on a node */
 	bool can_serve;   /* ready (or unset), or serving while terminating */
+	bool ending;      /* the latter: its days are numbered */
 };
 
 struct endpoint_slice {
@@ -71,6 +72,7 @@ struct node {
 	struct object_meta meta;
 	bool ready;                 /* condition Ready is True */
 	bool network_unavailable;   /* condition NetworkUnavailable is True */
+	bool cordoned;              /* spec.unschedulable */
 	struct address *internal;   /* status.addresses of type InternalIP */
 	size_t n_internal;
 };

@@ -21,9 +21,11 @@
 #include "speaker/monitoring.h"
 #include "speaker/names.h"
 #include "speaker/permissions.h"
+#include "speaker/resumption.h"
 #include "speaker/speaker_role.h"
 
 #define START_RETRY (2 * CLOCK_S)
+#define NAMESPACE_TIMEOUT (3 * CLOCK_S)
 #define PATIENCE (20 * CLOCK_S)    /* of a one-time run: a dead leader's Lease has ended by then */
 #define CONTROLLER_REQUESTS 16     /* of a controller under way at once */
 
@@ -311,6 +313,8 @@ static void on_namespace(void *data, const struct api_result *result)
 	} else if (d->options.once) {
 		fprintf(stderr, "l2lb: %s\n", result->message);
 		fail(d, EXIT_API);
+	} else if (d->options.speaker && resumption_possible(d->options.state_file, d->options.node_name)) {
+		start(d);   /* the namespace was there in our last life */
 	} else {
 		/* Not a matter of configuration: a node may start before its API server does. An exec plugin speaks for itself. */
 		if (!d->said_waiting && result->error != -ENOKEY)
@@ -324,7 +328,7 @@ static void ask_namespace(void *data)
 {
 	struct daemon *d = data;
 	char *path = mem_printf("/api/v1/namespaces/%s", d->name_space);
-	struct api_request request = {.method = "GET", .path = path, .on_result = on_namespace, .data = d};
+	struct api_request request = {.method = "GET", .path = path, .timeout = NAMESPACE_TIMEOUT, .on_result = on_namespace, .data = d};
 	api_send(d->api, &request);
 	free(path);
 }

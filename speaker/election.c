@@ -114,7 +114,9 @@ static enum election_refusal examine(const struct model *m, const struct record 
 	if (!record || links_of(ads, n_ads, &r->address, record, &link, 1, &makeshift) == 0)
 		return ELECTION_NO_LINK;
 	if (out) {
-		*out = (struct candidate){.node = node->meta.name, .link = link, .makeshift = makeshift};
+		*out = (struct candidate){.node = node->meta.name, .link = link, .makeshift = makeshift, .place = SPREAD_ROOM,
+					  .draining = record->draining || node->cordoned,
+					  .ending = s->local && !model_has_lasting_endpoint(m, s->meta.key, node->meta.name)};
 		for (size_t i = 0; i < n_ads; i++)
 			out->score += advertisement_score(ads[i], &node->meta.labels);
 		election_hash(node->meta.name, hashed(m, r), out->hash);
@@ -128,17 +130,27 @@ static enum election_refusal examine_all(const struct model *m, const struct rec
 {
 	enum election_refusal refusal = ELECTION_NO_SERVICE;
 	const struct pool *pool = model_pool_of(m, &r->address);
+	bool eligible = false;
 	if (r->address.family != ADDRESS_V4)   /* NDP comes later; the allocator says so to the user */
 		return ELECTION_NO_LINK;
 	for (size_t i = 0; i < r->n_services; i++) {
 		const struct service *s = model_service(m, r->services[i]);
 		if (!s || !uses(m, s, r))
 			continue;
-		refusal = pool ? examine(m, r, s, pool, node, out) : ELECTION_NO_ADVERTISEMENT;
-		if (refusal == ELECTION_ELIGIBLE)
-			return refusal;
+		struct candidate one;
+		refusal = pool ? examine(m, r, s, pool, node, out ? &one : NULL) : ELECTION_NO_ADVERTISEMENT;
+		if (refusal != ELECTION_ELIGIBLE)
+			continue;
+		if (!eligible && out)   /* the first decides about links (election_links) */
+			*out = one;
+		eligible = true;
+		if (!out || !one.ending) {
+			if (out)
+				out->ending = false;
+			break;
+		}
 	}
-	return refusal;
+	return eligible ? ELECTION_ELIGIBLE : refusal;
 }
 
 enum election_refusal election_check(const struct model *m, const struct record *r, const char *node)
@@ -147,27 +159,137 @@ enum election_refusal election_check(const struct model *m, const struct record 
 	return n ? examine_all(m, r, n, NULL) : ELECTION_NO_NODE;
 }
 
+/* What goes before place and hash: two of whom this gives 0 are equally good homes for the address. */
+static int by_fitness(const struct candidate *x, const struct candidate *y)
+{
+	if (x->makeshift != y->makeshift)
+		return x->makeshift ? 1 : -1;
+	if (x->draining != y->draining)
+		return x->draining ? 1 : -1;
+	if (x->ending != y->ending)
+		return x->ending ? 1 : -1;
+	return x->score == y->score ? 0 : x->score > y->score ? -1 : 1;
+}
+
 static int preference(const void *a, const void *b)
 {
 	const struct candidate *x = a, *y = b;
-	if (x->makeshift != y->makeshift)
-		return x->makeshift ? 1 : -1;
-	if (x->score != y->score)
-		return x->score > y->score ? -1 : 1;
+	int fitness = by_fitness(x, y);
+	if (fitness != 0)
+		return fitness;
+	if (x->place != y->place)
+		return x->place > y->place ? 1 : -1;
 	return memcmp(x->hash, y->hash, SHA256_SIZE);
 }
+
+/* ---- new addresses ---- */
+
+/* Nobody ever had it, as far as anybody knows: it may go where there is room. Anything else keeps to the plain order. */
+static bool is_new(const struct record *r)
+{
+	return !*r->holder && r->epoch == 0 && !r->found;
+}
+
+/* All eligible nodes in plain order; room for one more than there are nodes. */
+static size_t plain_candidates(const struct model *m, const struct record *r, struct candidate *list)
+{
+	struct node_entry *e, *tmp;
+	size_t n = 0;
+	HASH_ITER(hh, m->nodes, e, tmp)
+		if (examine_all(m, r, e->node, &list[n]) == ELECTION_ELIGIBLE)
+			list[n++].number = e->number;
+	qsort(list, n, sizeof(*list), preference);
+	return n;
+}
+
+/* Who has the other family of the record's Service; SPREAD_NOBODY, perhaps with *followsp: nobody yet. */
+static uint32_t partner_of(const struct model *m, const struct record *r, const struct address **followsp)
+{
+	const struct service *s = election_user(m, r);
+	const struct address *named;
+	size_t n = s ? model_records_naming(m, s->meta.key, &named) : 0;
+	*followsp = NULL;
+	for (size_t i = 0; i < n; i++) {
+		const struct record *other = model_record(m, &named[i]);
+		struct node_entry *e;
+		if (!other || other->address.family == r->address.family || !uses(m, s, other))
+			continue;
+		HASH_FIND_STR(m->nodes, other->holder, e);
+		if (e)
+			return e->number;
+		if (is_new(other) && address_compare(&other->address, &r->address) < 0)
+			*followsp = &named[i];
+	}
+	return SPREAD_NOBODY;
+}
+
+static void offer(const struct model *m, const struct record *r, struct candidate *list, uint32_t *numbers)
+{
+	const struct address *follows;
+	size_t n = plain_candidates(m, r, list), equal = 0;
+	while (equal < n && by_fitness(&list[0], &list[equal]) == 0) {
+		numbers[equal] = list[equal].number;
+		equal++;
+	}
+	uint32_t partner = partner_of(m, r, &follows);
+	spread_offer(m->spread, &r->address, numbers, equal, partner, follows);
+}
+
+static int by_address(const void *a, const void *b)
+{
+	return address_compare(&(*(const struct record *const *)a)->address, &(*(const struct record *const *)b)->address);
+}
+
+/* Worked out when the first new address is asked about, once for each revision of the model. */
+static const struct spread *spread_of(const struct model *m)
+{
+	struct node_entry *e, *e_tmp;
+	struct record_entry *r, *r_tmp;
+	uint32_t n_nodes = 0;
+	size_t n = 0;
+	if (spread_is_of(m->spread, m->revision))
+		return m->spread;
+	HASH_ITER(hh, m->nodes, e, e_tmp)
+		e->number = n_nodes++;
+	spread_begin(m->spread, m->revision, n_nodes);
+	const struct record **fresh = mem_zalloc((HASH_COUNT(m->records) + 1) * sizeof(*fresh));
+	HASH_ITER(hh, m->records, r, r_tmp) {
+		HASH_FIND_STR(m->nodes, r->record->holder, e);
+		if (e)
+			spread_hold(m->spread, e->number);
+		else if (is_new(r->record))
+			fresh[n++] = r->record;
+	}
+	qsort(fresh, n, sizeof(*fresh), by_address);
+	struct candidate *list = mem_zalloc((n_nodes + 1) * sizeof(*list));
+	uint32_t *numbers = mem_zalloc((n_nodes + 1) * sizeof(*numbers));
+	for (size_t i = 0; i < n; i++)
+		offer(m, fresh[i], list, numbers);
+	free(numbers);
+	free(list);
+	free(fresh);
+	spread_assign(m->spread);
+	return m->spread;
+}
+
+/* ---- questions ---- */
 
 bool election_awaits(const struct model *m, const struct record *r, const char *node)
 {
 	struct node_entry *e, *tmp;
 	uint8_t ours[SHA256_SIZE], theirs[SHA256_SIZE];
+	const struct node_record *record = m->own && strcmp(m->own->node, node) == 0 ? m->own : model_node_record(m, node);
+	HASH_FIND_STR(m->nodes, node, e);
+	if (e && is_new(r) && spread_place(spread_of(m), &r->address, e->number) == SPREAD_PARTNER)
+		return false;
+	bool leaves = (e && e->node->cordoned) || (record && record->draining);
 	election_hash(node, hashed(m, r), ours);
 	HASH_ITER(hh, m->nodes, e, tmp) {
 		const char *name = e->node->meta.name;
-		if (strcmp(name, node) == 0 || model_node_record(m, name) || examine_all(m, r, e->node, NULL) != ELECTION_NO_LINK)
+		if (strcmp(name, node) == 0 || (e->node->cordoned && !leaves) || model_node_record(m, name) || examine_all(m, r, e->node, NULL) != ELECTION_NO_LINK)
 			continue;
 		election_hash(name, hashed(m, r), theirs);
-		if (memcmp(theirs, ours, sizeof(ours)) < 0)
+		if ((leaves && !e->node->cordoned) || memcmp(theirs, ours, sizeof(ours)) < 0)
 			return true;
 	}
 	return false;
@@ -175,12 +297,13 @@ bool election_awaits(const struct model *m, const struct record *r, const char *
 
 size_t election_candidates(const struct model *m, const struct record *r, struct candidate **listp)
 {
-	struct node_entry *e, *tmp;
-	size_t n = 0;
 	struct candidate *list = mem_zalloc((HASH_COUNT(m->nodes) + 1) * sizeof(*list));
-	HASH_ITER(hh, m->nodes, e, tmp)
-		n += examine_all(m, r, e->node, &list[n]) == ELECTION_ELIGIBLE;
-	qsort(list, n, sizeof(*list), preference);
+	const struct spread *spread = is_new(r) ? spread_of(m) : NULL;   /* it numbers the nodes: first */
+	size_t n = plain_candidates(m, r, list);
+	for (size_t i = 0; spread && i < n; i++)
+		list[i].place = spread_place(spread, &r->address, list[i].number);
+	if (spread)
+		qsort(list, n, sizeof(*list), preference);
 	*listp = list;
 	return n;
 }

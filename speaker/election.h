@@ -1,5 +1,7 @@
 /* Who may answer for an address, and in which order of preference (design.md section 5). Pure: questions to the model.
- * The order is MetalLB's: preference score, then SHA-256(node "#" address) ascending, of the first address in the status. */
+ * The order is MetalLB's: preference score, then SHA-256(node "#" address) ascending, of the first address in the status.
+ * Before that come nodes that are to keep the address for long (draining, ending below); and of a new address, which nobody
+ * ever had, nodes with room for it (spread.h). */
 #ifndef SPEAKER_ELECTION_H
 #define SPEAKER_ELECTION_H
 
@@ -12,6 +14,10 @@ struct candidate {
 	uint8_t hash[SHA256_SIZE];
 	const struct node_link *link;        /* the first link it would answer on */
 	bool makeshift;                      /* no link of its has the address's subnet, and none was named: only if nobody else can */
+	bool draining;                       /* `l2lb drain`, or cordoned: only if nobody else has the right link */
+	bool ending;                         /* externalTrafficPolicy Local: it can serve, but its last endpoints are terminating */
+	enum spread_place place;             /* of a new address */
+	uint32_t number;                     /* in the model's spread */
 };
 
 enum election_refusal {

@@ -8,6 +8,7 @@
 void model_init(struct model *m, const char *lb_class, bool ignore_exclude_label)
 {
 	*m = (struct model){.lb_class = mem_strdup(lb_class), .ignore_exclude_label = ignore_exclude_label};
+	spread_init(&m->spread);
 }
 
 /* An answer to a write may arrive before watch events that are older, or after those of a re-made object: versions of one
@@ -213,17 +214,27 @@ void model_put_slice(struct model *m, struct endpoint_slice *s)
 	m->revision++;
 }
 
-bool model_has_endpoint(const struct model *m, const char *service_key, const char *node)
+static bool any_endpoint(const struct model *m, const char *service_key, const char *node, bool lasting)
 {
 	struct service_slices *group;
 	HASH_FIND_STR(m->service_slices, service_key, group);
 	for (struct slice_entry *e = group ? group->first : NULL; e; e = e->next)
 		for (size_t i = 0; i < e->slice->n; i++) {
 			const struct endpoint *p = &e->slice->endpoints[i];
-			if (p->can_serve && (!node || (p->node && strcmp(p->node, node) == 0)))
+			if (p->can_serve && !(lasting && p->ending) && (!node || (p->node && strcmp(p->node, node) == 0)))
 				return true;
 		}
 	return false;
+}
+
+bool model_has_endpoint(const struct model *m, const char *service_key, const char *node)
+{
+	return any_endpoint(m, service_key, node, false);
+}
+
+bool model_has_lasting_endpoint(const struct model *m, const char *service_key, const char *node)
+{
+	return any_endpoint(m, service_key, node, true);
 }
 
 /* ---- Nodes and Namespaces ---- */
@@ -246,8 +257,8 @@ static bool node_differs(const struct node *a, const struct node *b)
 {
 	if (a->n_internal != b->n_internal || (a->n_internal && memcmp(a->internal, b->internal, a->n_internal * sizeof(*a->internal)) != 0))
 		return true;
-	return a->ready != b->ready || a->network_unavailable != b->network_unavailable || a->meta.deleting != b->meta.deleting ||
-	       strcmp(a->meta.uid, b->meta.uid) != 0 || !labels_equal(&a->meta.labels, &b->meta.labels);
+	return a->ready != b->ready || a->network_unavailable != b->network_unavailable || a->cordoned != b->cordoned ||
+	       a->meta.deleting != b->meta.deleting || strcmp(a->meta.uid, b->meta.uid) != 0 || !labels_equal(&a->meta.labels, &b->meta.labels);
 }
 
 void model_put_node(struct model *m, struct node *n)
@@ -668,6 +679,7 @@ void model_free(struct model *m)
 	free(m->advertisements);
 	free(m->refused_ads);
 	model_forget_changes(m);
+	spread_free(m->spread);
 	free(m->lb_class);
 	free(m->records_version);
 	*m = (struct model){0};

@@ -11,6 +11,7 @@
 #include "speaker/model_changes.h"
 #include "speaker/pool_table.h"
 #include "speaker/records.h"
+#include "speaker/spread.h"
 
 struct service_entry {
 	struct service *service;
@@ -31,6 +32,7 @@ struct service_slices {     /* the slices of one Service, which may not be known
 
 struct node_entry {
 	struct node *node;
+	uint32_t number;        /* in `spread`, of the same revision; the election's */
 	UT_hash_handle hh;      /* by name */
 };
 
@@ -99,6 +101,7 @@ struct model {
 	struct model_changes changes;
 	bool services_synced, slices_synced, nodes_synced, records_synced, pools_synced, advertisements_synced, namespaces_synced;
 	unsigned revision;      /* grows with every change */
+	struct spread *spread;  /* worked out by the election when it is asked for, once per revision */
 };
 
 void model_init(struct model *m, const char *lb_class, bool ignore_exclude_label);
@@ -154,6 +157,7 @@ bool model_is_ours(const struct model *m, const struct service *s);
 
 /* Some endpoint of the Service can serve; node != NULL: one on that node. */
 bool model_has_endpoint(const struct model *m, const char *service_key, const char *node);
+bool model_has_lasting_endpoint(const struct model *m, const char *service_key, const char *node);   /* one that is not terminating */
 
 /* Objects that are not in use as they are, at < model_problems(): what they are and one line that says why, with the remedy. */
 struct model_problem {

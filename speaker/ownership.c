@@ -7,37 +7,93 @@
 #include "config/base/memory.h"
 
 #define CLAIM_STEP (300 * CLOCK_MS)     /* between candidates for an unowned address (R10) */
-#define SUCCESSOR_WAIT CLOCK_S          /* then the next successor is named; the owner never stops by time (finding 11) */
 #define DEFENCE_SPACING (200 * CLOCK_MS)
 #define RETRY CLOCK_S                   /* of writes; also while the API is away: the write that succeeds ends the outage */
 #define CHECK_ASKS 3u
 #define CHECK_SPACING (10 * CLOCK_MS)
 #define CHECK_DECIDED (65 * CLOCK_MS)   /* R7: asks at 0, 10, 20 ms */
+#define GUARD_TIME (30 * CLOCK_S)       /* R6: then the address moves */
+#define HANDED_WAIT (2 * CLOCK_S)       /* ... and if the new holder is not heard, to the guard itself */
+#define RELEASE_SPACING (20 * CLOCK_MS) /* R9 */
+#define RELEASE_EAGER 10u               /* so many questions; then ten times less */
+#define RELEASE_TIME CLOCK_S
+#define YIELD_WORSE (10 * CLOCK_MS)     /* R8: the worse rank asks first, so two never yield to each other */
+#define YIELD_BETTER (120 * CLOCK_MS)
+#define YIELD_ASKS 2u
+#define YIELD_DECIDED (60 * CLOCK_MS)   /* after the first question */
+#define STOP_ASK (150 * CLOCK_MS)       /* a guard tells us by itself; asking is for the frame that was lost */
+#define STOP_SPACING (60 * CLOCK_MS)
+#define STOP_UNGUARDED (700 * CLOCK_MS) /* nobody guards this one: it is moved */
 #define WAR (10 * CLOCK_S)              /* defences within it count together (R8) */
 #define WAR_RANK 3u                     /* from this defence on the worse static rank yields, */
 #define WAR_END 6u                      /* and at this one everybody: the other one has the record */
-#define AUDIT (2 * CLOCK_S)             /* R9: the record says us, and we do not hold it */
+#define AUDIT CLOCK_S                   /* R9: the record says us, and we do not hold it; doubling to */
+#define AUDIT_MAX 4u                    /* 16 s */
+#define ASK_BEFORE (20 * CLOCK_MS)      /* R5: before it is our turn, if others come first */
 #define REFUSAL (5 * CLOCK_S)           /* by then our note of the stranger has gone round */
 #define BELIEF (150 * CLOCK_S)          /* an owner announces more often (a minute by default), and records what it took */
+#define LONG_AGO (INT64_MIN / 2)
+
+const char *ownership_state_name(enum ownership_state state)
+{
+	static const char *const NAMES[] = {"idle", "claiming", "check", "owned", "moving", "releasing", "yielding", "stopping", "guarding", "refused"};
+	return NAMES[state];
+}
 
 void ownership_init(struct ownership *o, const struct address *a, int64_t now)
 {
-	*o = (struct ownership){.address = *a, .plan_at = CLOCK_NEVER, .audit_at = CLOCK_NEVER, .since = now, .defended_at = INT64_MIN / 2,
-				.war_began = INT64_MIN / 2, .claimed_at = INT64_MIN / 2};
+	*o = (struct ownership){.address = *a, .plan_at = CLOCK_NEVER, .audit_at = CLOCK_NEVER, .since = now, .defended_at = LONG_AGO,
+				.war_began = LONG_AGO, .claimed_at = LONG_AGO, .guard_heard = LONG_AGO, .rival_at = LONG_AGO, .epoch = -1};
+}
+
+static void forget_before(struct ownership *o)
+{
+	for (size_t i = 0; i < OWNERSHIP_BEFORE; i++)
+		mem_replace(&o->before[i], NULL);
 }
 
 void ownership_free(struct ownership *o)
 {
+	forget_before(o);
 	free(o->from);
-	free(o->from_record);
 	free(o->target);
+	free(o->guarded);
 	free(o->rival);
 	free(o->believed);
 }
 
 bool ownership_answers(const struct ownership *o)
 {
-	return o->state == OWNERSHIP_OWNED || o->state == OWNERSHIP_LEAVING;
+	switch (o->state) {
+	case OWNERSHIP_OWNED:
+	case OWNERSHIP_MOVING:
+	case OWNERSHIP_RELEASING:
+	case OWNERSHIP_YIELDING:
+	case OWNERSHIP_STOPPING:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool ownership_guards(const struct ownership *o)
+{
+	return o->state == OWNERSHIP_GUARDING;
+}
+
+bool ownership_undecided(const struct ownership *o)
+{
+	return o->state == OWNERSHIP_CHECK && !o->believed;   /* an audit is of what another has */
+}
+
+const char *ownership_holder(const struct ownership *o, const struct record *record)
+{
+	return o->believed && record->epoch <= o->believed_epoch ? o->believed : record->holder;
+}
+
+const char *ownership_guarded_node(const struct ownership *o, const struct record *record)
+{
+	return o->guarded ? o->guarded : ownership_holder(o, record);
 }
 
 static void believe(struct ownership *o, const char *peer, const struct record *record)
@@ -48,28 +104,31 @@ static void believe(struct ownership *o, const char *peer, const struct record *
 
 static void enter(struct ownership *o, enum ownership_state state, int64_t now)
 {
+	bool was_answering = ownership_answers(o);
 	if (o->state == state)
 		return;
-	if (state == OWNERSHIP_OWNED)
-		mem_replace(&o->believed, NULL);
-	if (o->state == OWNERSHIP_OWNED && state != OWNERSHIP_REFUSED && state != OWNERSHIP_CHECK)
-		o->fresh = false;
 	o->state = state;
 	o->since = now;
-	o->plan_at = CLOCK_NEVER;
-	o->handed_at = 0;
-	if (state == OWNERSHIP_IDLE || state == OWNERSHIP_CLAIMING) {
-		mem_replace(&o->from, NULL);
-		mem_replace(&o->rival, NULL);
+	o->plan_at = o->audit_at = CLOCK_NEVER;
+	o->handed_at = o->stopping_at = 0;
+	o->asked = 0;
+	mem_replace(&o->guarded, NULL);
+	if (ownership_answers(o)) {
+		mem_replace(&o->believed, NULL);
+		if (!was_answering)
+			mem_replace(&o->rival, NULL);
+		return;
 	}
+	mem_replace(&o->rival, NULL);
+	if (state != OWNERSHIP_CHECK && state != OWNERSHIP_CLAIMING) {
+		mem_replace(&o->from, NULL);
+		forget_before(o);
+	}
+	if (was_answering && state == OWNERSHIP_IDLE)
+		o->fresh = o->doubted = false;
 }
 
-static enum ownership_action write_holder(struct ownership *o, const char *target)
-{
-	mem_replace(&o->target, target);
-	o->in_flight = true;
-	return OWNERSHIP_WRITE;
-}
+/* ---- writing ---- */
 
 static bool can_write(const struct ownership *o, int64_t now, int64_t *wakep)
 {
@@ -80,6 +139,21 @@ static bool can_write(const struct ownership *o, int64_t now, int64_t *wakep)
 		return false;
 	}
 	return true;
+}
+
+static enum ownership_action write_as(struct ownership *o, enum ownership_action action, const char *target)
+{
+	mem_replace(&o->target, target);
+	o->in_flight = true;
+	return action;
+}
+
+static enum ownership_action look(struct ownership *o)
+{
+	if (o->in_flight)
+		return OWNERSHIP_NOTHING;
+	o->in_flight = true;
+	return OWNERSHIP_LOOK;
 }
 
 /* Our place among the candidates; n_candidates when we are none. */
@@ -103,16 +177,42 @@ static const char *next_successor(const struct ownership_view *v, const char *la
 	return NULL;
 }
 
-/* The record may be overwritten as long as it names one of those we took the address from (R9). */
-static bool taken_from(const struct ownership *o, const char *holder)
+/* R9: the record may be overwritten as long as it names one of those that had the address when we took it. */
+static bool held_before(const struct ownership *o, const char *node)
 {
-	return strcmp(holder, o->from) == 0 || strcmp(holder, o->from_record) == 0;
+	for (size_t i = 0; i < OWNERSHIP_BEFORE; i++)
+		if (o->before[i] && strcmp(o->before[i], node) == 0)
+			return true;
+	return false;
 }
 
+/* In a chain of deaths the record names somebody before `owner` still: he may be overwritten, too. */
 static void take_from(struct ownership *o, const char *owner, const struct record *record)
 {
 	mem_replace(&o->from, owner);
-	mem_replace(&o->from_record, record->holder);
+	mem_replace(&o->before[0], owner);
+	mem_replace(&o->before[1], record->holder);
+	for (size_t i = 0; i < PREVIOUS_HOLDERS; i++)
+		mem_replace(&o->before[2 + i], record->previous[i]);
+}
+
+/* Wakes at `at`; true when it has come. */
+static bool reached(int64_t at, int64_t now, int64_t *wakep)
+{
+	if (now < at)
+		*wakep = clock_min(*wakep, at);
+	return now >= at;
+}
+
+/* A question `wait` after the beginning of the state, then every `spacing`: is one due? */
+static bool question_due(struct ownership *o, int64_t wait, int64_t spacing, int64_t now, int64_t *wakep)
+{
+	if (!reached(o->asked ? o->asked_at + spacing : o->since + wait, now, wakep))
+		return false;
+	o->asked++;
+	o->asked_at = now;
+	*wakep = clock_min(*wakep, now + spacing);
+	return true;
 }
 
 /* ---- IDLE: is it our turn? ---- */
@@ -120,125 +220,157 @@ static void take_from(struct ownership *o, const char *owner, const struct recor
 static int64_t delay_of(const struct ownership_view *v)
 {
 	size_t k = rank(v, v->me);
-	if (v->fate == HOLDER_DOWN)   /* R5: the first takes over at once */
+	if (v->fate == HOLDER_DEAD)   /* R5: the first takes over at once */
 		return (int64_t)(k < 4 ? k : 4) * v->interval * 2 / 5 + (k ? (int64_t)k * v->interval * 6 / 100 : 0);
 	return (int64_t)k * CLAIM_STEP;
 }
 
 /* The wire said another than the record does, and he should have recorded it by now: we look again, and the record decides.
- * Else two that yielded to each other without the API, or one that withdrew before he had recorded, would leave it dark. */
+ * Else one that withdrew before he had recorded it would leave it dark. */
 static bool audit_due(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	const char *holder = v->record->holder;
-	if (!v->api || strcmp(ownership_holder(o, v->record), holder) == 0) {
+	if (!v->api || strcmp(ownership_holder(o, v->record), v->record->holder) == 0) {
 		o->audit_at = CLOCK_NEVER;
 		return false;
 	}
 	if (o->audit_at == CLOCK_NEVER)
-		o->audit_at = now + (strcmp(holder, v->me) == 0 ? AUDIT : BELIEF);
-	if (now < o->audit_at) {
-		*wakep = clock_min(*wakep, o->audit_at);
+		o->audit_at = now + BELIEF;
+	if (!reached(o->audit_at, now, wakep))
 		return false;
-	}
 	o->audit_at = CLOCK_NEVER;
 	return true;
 }
 
-static enum ownership_action look(struct ownership *o)
+/* The record names us, and we do not answer. */
+static enum ownership_action mine_by_record(struct ownership *o, const struct ownership_view *v, bool appointed, int64_t now, int64_t *wakep)
 {
-	if (o->in_flight)
+	if (v->leaving)
 		return OWNERSHIP_NOTHING;
-	o->in_flight = true;
-	return OWNERSHIP_LOOK;
+	if (!v->eligible) {   /* only others may: none of them would start while we are alive */
+		const char *successor = next_successor(v, NULL);
+		return successor && v->served && v->api && can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, successor) : OWNERSHIP_NOTHING;
+	}
+	if (appointed) {   /* by the guard, or by an owner that could not answer any more: it waits to hear us */
+		enter(o, OWNERSHIP_OWNED, now);
+		return OWNERSHIP_NOTHING;
+	}
+	if (strcmp(ownership_holder(o, v->record), v->me) != 0) {   /* R9, level-triggered: does he who was heard with it answer still? */
+		if (!reached(o->claimed_at + (AUDIT << o->audits), now, wakep))
+			return OWNERSHIP_NOTHING;
+		o->audits = o->audits < AUDIT_MAX ? o->audits + 1 : AUDIT_MAX;
+	}
+	enter(o, OWNERSHIP_CHECK, now);
+	return OWNERSHIP_NOTHING;
 }
 
-/* The record names us, but only others may answer: none of them would start while we are alive. */
-static enum ownership_action pass_on(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+static bool ours_to_take(const struct ownership_view *v)
 {
-	const char *successor = next_successor(v, NULL);
-	return successor && v->served && v->api && can_write(o, now, wakep) ? write_holder(o, successor) : OWNERSHIP_NOTHING;
+	if (!v->eligible || v->leaving || rank(v, v->me) == v->n_candidates)
+		return false;
+	return v->fate == HOLDER_NONE || v->fate == HOLDER_GONE || (v->fate == HOLDER_DEAD && !v->misjudged);
 }
 
-static enum ownership_action idle(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+static enum ownership_action claim(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+{
+	if (!can_write(o, now, wakep))
+		return OWNERSHIP_NOTHING;
+	enter(o, OWNERSHIP_CLAIMING, now);
+	o->fresh = v->fate == HOLDER_NONE && v->record->epoch == 0;
+	return write_as(o, OWNERSHIP_WRITE, v->me);
+}
+
+/* R5 for the dead, R10 for what is nobody's. */
+static enum ownership_action take(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+{
+	if (o->plan_at == CLOCK_NEVER || o->plan_for != v->fate) {
+		o->plan_at = now + delay_of(v);
+		/* Dead, and it has just announced the address: it is coming back. Two more questions decide, not the old verdict. */
+		if (v->fate == HOLDER_DEAD && o->plan_at < o->claimed_at + 2 * v->interval)
+			o->plan_at = o->claimed_at + 2 * v->interval;
+		o->plan_for = v->fate;
+		o->plan_asked = rank(v, v->me) == 0;
+	}
+	int64_t at = v->fate == HOLDER_NONE && v->not_before > o->plan_at ? v->not_before : o->plan_at;
+	if (v->fate == HOLDER_DEAD && !o->plan_asked && reached(at - ASK_BEFORE, now, wakep)) {
+		o->plan_asked = true;
+		*wakep = clock_min(*wakep, at);
+		return OWNERSHIP_ASK;
+	}
+	if (!reached(at, now, wakep))
+		return OWNERSHIP_NOTHING;
+	if (v->fate != HOLDER_DEAD)
+		return claim(o, v, now, wakep);
+	take_from(o, ownership_holder(o, v->record), v->record);   /* announced first, recorded after: works without the API */
+	enter(o, OWNERSHIP_OWNED, now);
+	o->retry_at = v->api ? now : now + RETRY;
+	return can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, v->me) : OWNERSHIP_NOTHING;
+}
+
+static enum ownership_action idle(struct ownership *o, const struct ownership_view *v, bool appointed, int64_t now, int64_t *wakep)
 {
 	if (v->refused) {   /* nobody may announce it before the stranger has gone */
 		o->plan_at = CLOCK_NEVER;
 		return OWNERSHIP_NOTHING;
 	}
+	if (strcmp(v->record->holder, v->me) == 0)
+		return mine_by_record(o, v, appointed, now, wakep);
 	if (audit_due(o, v, now, wakep)) {
 		mem_replace(&o->believed, NULL);
-		o->must_look = true;
 		return look(o);
 	}
-	if (v->fate == HOLDER_ME && (!v->eligible || v->leaving))
-		return pass_on(o, v, now, wakep);
-	bool ours_to_take = v->fate == HOLDER_NONE || v->fate == HOLDER_DOWN || v->fate == HOLDER_GONE;
-	if (!v->eligible || v->leaving || (!ours_to_take && v->fate != HOLDER_ME) || rank(v, v->me) == v->n_candidates) {
-		o->plan_at = CLOCK_NEVER;
+	if (v->eligible && !v->leaving && v->api && strcmp(v->record->successor, v->me) == 0)   /* R10: the owner stops on hearing us */
+		return claim(o, v, now, wakep);
+	/* Its owner has just been heard: it is coming back, and says so to our questions as well, or will be missed again. */
+	if (v->fate == HOLDER_SPEAKER_DOWN && v->guard && !v->leaving && reached(o->claimed_at + 2 * v->interval, now, wakep)) {
+		enter(o, OWNERSHIP_GUARDING, now);
+		mem_replace(&o->guarded, ownership_holder(o, v->record));
 		return OWNERSHIP_NOTHING;
 	}
-	if (o->must_look && v->api)
-		return look(o);
-	if (v->fate == HOLDER_ME) {
-		enter(o, OWNERSHIP_OWNED, now);
-		return OWNERSHIP_NOTHING;
-	}
-	if (o->plan_at == CLOCK_NEVER || o->plan_for != v->fate) {
-		o->plan_at = now + delay_of(v);
-		/* Dead, and it has just announced the address: it is coming back. Two more questions decide, not the old verdict. */
-		if (v->fate == HOLDER_DOWN && o->plan_at < o->claimed_at + 2 * v->interval)
-			o->plan_at = o->claimed_at + 2 * v->interval;
-		o->plan_for = v->fate;
-	}
-	int64_t at = v->fate == HOLDER_NONE && v->not_before > o->plan_at ? v->not_before : o->plan_at;
-	if (now < at) {
-		*wakep = clock_min(*wakep, at);
-		return OWNERSHIP_NOTHING;
-	}
-	if (v->fate == HOLDER_DOWN) {   /* announced first, recorded after: works without the API */
-		take_from(o, ownership_holder(o, v->record), v->record);
-		enter(o, OWNERSHIP_OWNED, now);
-		o->retry_at = v->api ? now : now + RETRY;
-		return can_write(o, now, wakep) ? write_holder(o, v->me) : OWNERSHIP_NOTHING;
-	}
-	if (!can_write(o, now, wakep))
-		return OWNERSHIP_NOTHING;
-	enter(o, OWNERSHIP_CLAIMING, now);
-	o->fresh = v->fate == HOLDER_NONE && v->record->epoch == 0;
-	return write_holder(o, v->me);
+	if (ours_to_take(v))
+		return take(o, v, now, wakep);
+	o->plan_at = CLOCK_NEVER;
+	return OWNERSHIP_NOTHING;
 }
 
 /* ---- OWNED ---- */
 
-/* Does our claim stand against the rival's? With the API the record decides (it has just been read), without it the younger
- * takeover, then the static order; so of two that meet at most one defends. */
-static bool outranks(const struct ownership *o, const struct ownership_view *v)
+/* It is his: silent. */
+static enum ownership_action to_rival(struct ownership *o, const struct ownership_view *v, int64_t now)
 {
-	bool api = v->api && !o->unanswered;
-	if (!api && (o->defences >= WAR_END || (o->defences >= WAR_RANK && rank(v, v->me) > rank(v, o->rival))))
-		return false;
-	bool took_it = record_held_before(v->record, o->rival);
-	if (v->fate == HOLDER_ME)
-		return api || took_it;
-	if (!o->from)
-		return false;
-	return api || took_it || taken_from(o, o->rival) || rank(v, v->me) < rank(v, o->rival);
+	char *peer = mem_strdup(o->rival);
+	enter(o, OWNERSHIP_IDLE, now);
+	believe(o, peer, v->record);
+	o->claimed_at = now;
+	free(peer);
+	return OWNERSHIP_NOTHING;
 }
 
-/* Another one says that the address is his (R8). */
+/* Another one says that the address is his (R8). With the API the record decides (it has just been read); without it the
+ * younger takeover, then the static order: of two that meet at most one defends, and whoever gives way asks first. */
+static bool defends(const struct ownership *o, const struct ownership_view *v)
+{
+	bool api = v->api && !o->unanswered, worse = rank(v, v->me) > rank(v, o->rival);
+	bool took_it = held_before(o, o->rival) || record_held_before(v->record, o->rival), mine = v->fate == HOLDER_ME;
+	if (api)
+		return mine || (o->from && held_before(o, v->record->holder));
+	if (o->defences >= WAR_END || (o->defences >= WAR_RANK && worse))
+		return false;
+	return took_it || (!mine && !worse);
+}
+
 static enum ownership_action settle_rivalry(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
 	if (v->api && !o->looked)
 		return look(o);
-	if (!outranks(o, v)) {
-		believe(o, o->rival, v->record);
-		enter(o, OWNERSHIP_IDLE, now);
+	if (!defends(o, v)) {
+		bool api = v->api && !o->unanswered;
+		if (api && strcmp(v->record->holder, o->rival) == 0)
+			return to_rival(o, v, now);
+		enter(o, api ? OWNERSHIP_RELEASING : OWNERSHIP_YIELDING, now);
 		return OWNERSHIP_NOTHING;
 	}
-	if (now < o->defended_at + DEFENCE_SPACING) {
-		*wakep = clock_min(*wakep, o->defended_at + DEFENCE_SPACING);
+	if (!reached(o->defended_at + DEFENCE_SPACING, now, wakep))
 		return OWNERSHIP_NOTHING;
-	}
 	if (now > o->war_began + WAR) {
 		o->war_began = now;
 		o->defences = 0;
@@ -251,82 +383,166 @@ static enum ownership_action settle_rivalry(struct ownership *o, const struct ow
 
 static enum ownership_action owned(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	bool mine = v->fate == HOLDER_ME;
-	if (mine)
+	bool mine = strcmp(v->record->holder, v->me) == 0;
+	if (mine) {
 		mem_replace(&o->from, NULL);
-	if (v->fate == HOLDER_NONE && v->eligible && !o->from)
+		forget_before(o);
+		o->audits = 0;
+		if (!o->in_flight)
+			mem_replace(&o->target, NULL);
+	}
+	if (!*v->record->holder && v->eligible && !o->from)
 		take_from(o, "", v->record);   /* the record was made anew while we answer: it gets our name again */
-	if (!mine && !o->from) {
-		/* The record names another. Cut off from all the others we cannot hear him, and nobody hears us: go on. */
-		if (v->connected)
-			enter(o, OWNERSHIP_IDLE, now);
+	if (!v->served || v->mute || (!v->eligible && v->n_candidates == 0)) {
+		enter(o, OWNERSHIP_IDLE, now);   /* withdrawn; the record keeps our name for when it can be served again */
 		return OWNERSHIP_NOTHING;
 	}
-	if (!v->served || (!v->eligible && v->n_candidates == 0)) {
-		enter(o, OWNERSHIP_IDLE, now);   /* withdrawn; the record keeps our name for when it can be served again */
+	if (!mine && (!o->from || !held_before(o, v->record->holder))) {
+		enter(o, OWNERSHIP_RELEASING, now);   /* the record is another's, or another successor has recorded it first */
 		return OWNERSHIP_NOTHING;
 	}
 	if (o->rival)
 		return settle_rivalry(o, v, now, wakep);
-	if (o->from && !taken_from(o, v->record->holder)) {
-		enter(o, OWNERSHIP_IDLE, now);   /* another successor has recorded it first */
+	if (v->leaving && !v->move_to) {
+		enter(o, OWNERSHIP_STOPPING, now);
 		return OWNERSHIP_NOTHING;
 	}
 	if (o->from)
-		return can_write(o, now, wakep) ? write_holder(o, v->me) : OWNERSHIP_NOTHING;
-	if (!v->eligible || v->leaving)
-		enter(o, OWNERSHIP_LEAVING, now);
+		return can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, v->me) : OWNERSHIP_NOTHING;
+	if (v->move_to) {
+		enter(o, OWNERSHIP_MOVING, now);
+		return OWNERSHIP_NOTHING;
+	}
+	if (v->clear_successor && v->api && can_write(o, now, wakep))
+		return write_as(o, OWNERSHIP_NAME, "");
+	if (o->guard_heard > o->defended_at && reached(o->defended_at + DEFENCE_SPACING, now, wakep)) {   /* that ends the guard */
+		o->defended_at = now;
+		return OWNERSHIP_DEFEND;
+	}
 	return OWNERSHIP_NOTHING;
 }
 
-/* ---- LEAVING ---- */
+/* ---- MOVING ---- */
 
-static enum ownership_action leaving(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+static enum ownership_action moving(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	bool named = v->fate != HOLDER_ME && o->target && strcmp(v->record->holder, o->target) == 0 && strcmp(o->target, v->me) != 0;
-	if (v->fate == HOLDER_ME && v->eligible && !v->leaving) {
-		enter(o, OWNERSHIP_OWNED, now);
+	const char *successor = v->record->successor;
+	if (strcmp(v->record->holder, v->me) != 0) {
+		enter(o, OWNERSHIP_RELEASING, now);   /* he has written it, and is about to be heard */
 		return OWNERSHIP_NOTHING;
 	}
-	if (named && v->fate == HOLDER_DOWN && v->eligible && !v->leaving) {   /* it died before it began */
-		take_from(o, o->target, v->record);
-		enter(o, OWNERSHIP_OWNED, now);
-		return OWNERSHIP_NOTHING;
-	}
-	/* Heard: the successor answers. Or nobody can be served through it: then silence is right. */
-	if (!v->served || (o->rival && named && strcmp(o->rival, o->target) == 0) || (v->fate != HOLDER_ME && !named && !o->in_flight)) {
+	if (!v->served || v->mute) {
 		enter(o, OWNERSHIP_IDLE, now);
 		return OWNERSHIP_NOTHING;
 	}
-	if (named && !o->handed_at)
-		o->handed_at = now;
-	if (named && now < o->handed_at + SUCCESSOR_WAIT) {
-		*wakep = clock_min(*wakep, o->handed_at + SUCCESSOR_WAIT);
-		return OWNERSHIP_NOTHING;
-	}
-	if (named && v->fate != HOLDER_DOWN && !v->connected) {
-		/* We hear nobody: his silence says nothing. Naming one after the other would move the address when we are back. */
-		*wakep = clock_min(*wakep, now + RETRY);
+	if (o->rival && *successor && strcmp(o->rival, successor) == 0)
+		return to_rival(o, v, now);
+	const char *wanted = v->move_to ? v->move_to : v->leaving ? next_successor(v, NULL) : NULL;
+	if (!wanted || o->rival) {   /* not possible or not wanted any more; or a third one is here */
+		enter(o, OWNERSHIP_OWNED, now);
 		return OWNERSHIP_NOTHING;
 	}
 	if (!v->api || !can_write(o, now, wakep))
 		return OWNERSHIP_NOTHING;
-	const char *successor = next_successor(v, named ? o->target : NULL);
-	o->handed_at = 0;
-	if (successor)
-		return write_holder(o, successor);
-	o->retry_at = now + RETRY;
-	*wakep = clock_min(*wakep, o->retry_at);
+	return strcmp(successor, wanted) == 0 ? OWNERSHIP_NOTHING : write_as(o, OWNERSHIP_NAME, wanted);   /* it never stops by time (finding 11) */
+}
+
+/* ---- RELEASING, YIELDING, STOPPING ---- */
+
+static enum ownership_action releasing(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+{
+	if (o->rival && o->rival_at >= o->since)
+		return to_rival(o, v, now);
+	if (strcmp(v->record->holder, v->me) == 0) {
+		enter(o, OWNERSHIP_OWNED, now);
+		return OWNERSHIP_NOTHING;
+	}
+	if (v->fate == HOLDER_DEAD && v->eligible && !v->leaving) {   /* he died before he began */
+		take_from(o, v->record->holder, v->record);
+		enter(o, OWNERSHIP_OWNED, now);
+		return OWNERSHIP_NOTHING;
+	}
+	/* Cut off from all others we cannot hear him, and nobody hears us: go on, and write nothing. */
+	if (!v->served || v->mute || (v->connected && reached(o->since + RELEASE_TIME, now, wakep))) {
+		enter(o, OWNERSHIP_IDLE, now);
+		return OWNERSHIP_NOTHING;
+	}
+	if (question_due(o, 0, o->asked < RELEASE_EAGER ? RELEASE_SPACING : 10 * RELEASE_SPACING, now, wakep))
+		return OWNERSHIP_ASK;
 	return OWNERSHIP_NOTHING;
 }
 
-/* ---- REFUSED ---- */
+static enum ownership_action yielding(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+{
+	int64_t wait = rank(v, v->me) > rank(v, o->rival) ? YIELD_WORSE : YIELD_BETTER;
+	if (o->asked && o->rival_at > o->since + wait)
+		return to_rival(o, v, now);
+	if (o->asked < YIELD_ASKS)
+		return question_due(o, wait, CHECK_SPACING, now, wakep) ? OWNERSHIP_ASK : OWNERSHIP_NOTHING;
+	if (reached(o->since + wait + YIELD_DECIDED, now, wakep)) {   /* he does not answer: it stays here */
+		mem_replace(&o->rival, NULL);
+		enter(o, OWNERSHIP_OWNED, now);
+	}
+	return OWNERSHIP_NOTHING;
+}
+
+static enum ownership_action stopping(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+{
+	if (o->rival && o->rival_at >= o->since)
+		return to_rival(o, v, now);
+	if (o->guard_heard >= o->since || !v->served || v->mute) {   /* the record keeps our name: we come back, or the guard moves it */
+		enter(o, OWNERSHIP_IDLE, now);
+		return OWNERSHIP_NOTHING;
+	}
+	if (!v->leaving) {
+		enter(o, OWNERSHIP_OWNED, now);
+		return OWNERSHIP_NOTHING;
+	}
+	const char *successor = next_successor(v, NULL);
+	if (v->move_to || (successor && v->api && strcmp(v->record->holder, v->me) == 0 && reached(o->since + STOP_UNGUARDED, now, wakep))) {
+		enter(o, OWNERSHIP_MOVING, now);
+		return OWNERSHIP_NOTHING;
+	}
+	return question_due(o, STOP_ASK, STOP_SPACING, now, wakep) ? OWNERSHIP_ASK : OWNERSHIP_NOTHING;
+}
+
+/* ---- GUARDING ---- */
+
+static enum ownership_action guarding(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+{
+	if (v->leaving && !o->stopping_at)
+		o->stopping_at = now;
+	if (!v->guard || v->refused || (v->leaving && o->guard_heard >= o->stopping_at)) {
+		enter(o, OWNERSHIP_IDLE, now);
+		return OWNERSHIP_NOTHING;
+	}
+	if (v->leaving)   /* the next in the ring guards when it has missed us: until then it is still for us */
+		return question_due(o, o->stopping_at - o->since + STOP_ASK, STOP_SPACING, now, wakep) ? OWNERSHIP_ASK : OWNERSHIP_NOTHING;
+	if (!reached(o->since + GUARD_TIME, now, wakep))
+		return OWNERSHIP_NOTHING;
+	const char *successor = v->n_candidates ? v->candidates[0] : NULL;
+	bool handed = strcmp(v->record->holder, o->guarded) != 0 && o->target && strcmp(v->record->holder, o->target) == 0;
+	if (!successor)
+		return OWNERSHIP_NOTHING;   /* nobody may announce it: the node itself is still the best */
+	if (handed && !o->handed_at)
+		o->handed_at = now;
+	bool in_vain = o->handed_at && reached(o->handed_at + HANDED_WAIT, now, wakep);
+	if (v->eligible && (strcmp(successor, v->me) == 0 || !v->api || in_vain)) {
+		take_from(o, o->guarded, v->record);
+		enter(o, OWNERSHIP_OWNED, now);
+		o->retry_at = v->api ? now : now + RETRY;
+		return OWNERSHIP_NOTHING;
+	}
+	if (!handed && v->api && can_write(o, now, wakep))
+		return write_as(o, OWNERSHIP_WRITE, successor);
+	return OWNERSHIP_NOTHING;
+}
+
+/* ---- REFUSED, CHECK ---- */
 
 static enum ownership_action refused(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	if (now < o->since + REFUSAL) {
-		*wakep = clock_min(*wakep, o->since + REFUSAL);
-	} else if (!v->refused) {
+	if (reached(o->since + REFUSAL, now, wakep) && !v->refused) {
 		enter(o, OWNERSHIP_IDLE, now);
 		o->fresh = true;
 		*wakep = now + CLOCK_MS;   /* the record may name us still */
@@ -334,21 +550,55 @@ static enum ownership_action refused(struct ownership *o, const struct ownership
 	return OWNERSHIP_NOTHING;
 }
 
-/* ---- CHECK ---- */
-
-static enum ownership_action check(struct ownership *o, int64_t now, int64_t *wakep)
+static enum ownership_action check(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	int64_t next = o->asked < CHECK_ASKS ? o->since + o->asked * CHECK_SPACING : o->since + CHECK_DECIDED;
-	if (now < next) {
-		*wakep = clock_min(*wakep, next);
+	if (o->asked < CHECK_ASKS && question_due(o, 0, CHECK_SPACING, now, wakep))
+		return OWNERSHIP_ASK;
+	if (!reached(o->since + CHECK_DECIDED, now, wakep))
+		return OWNERSHIP_NOTHING;
+	if (!v->eligible || v->leaving || v->refused || v->mute) {
+		enter(o, OWNERSHIP_IDLE, now);
+		*wakep = clock_min(*wakep, now + CLOCK_MS);
 		return OWNERSHIP_NOTHING;
 	}
-	if (o->asked < CHECK_ASKS) {
-		o->asked++;
-		*wakep = clock_min(*wakep, o->since + CHECK_SPACING * o->asked);
-		return OWNERSHIP_ASK;
+	if (strcmp(v->record->holder, v->me) != 0 && !o->from)   /* nobody else has it, whatever the record says */
+		take_from(o, v->record->holder, v->record);
+	enter(o, OWNERSHIP_OWNED, now);
+	return OWNERSHIP_NOTHING;
+}
+
+/* ---- the step ---- */
+
+static enum ownership_action step_state(struct ownership *o, const struct ownership_view *v, bool appointed, int64_t now, int64_t *wakep)
+{
+	switch (o->state) {
+	case OWNERSHIP_IDLE:
+		return idle(o, v, appointed, now, wakep);
+	case OWNERSHIP_CLAIMING:
+		if (strcmp(v->record->holder, v->me) == 0)
+			enter(o, v->eligible ? OWNERSHIP_OWNED : OWNERSHIP_IDLE, now);
+		else if (!o->in_flight)
+			enter(o, OWNERSHIP_IDLE, now);
+		return OWNERSHIP_NOTHING;
+	case OWNERSHIP_CHECK:
+		return check(o, v, now, wakep);
+	case OWNERSHIP_OWNED:
+		return owned(o, v, now, wakep);
+	case OWNERSHIP_MOVING:
+		return moving(o, v, now, wakep);
+	case OWNERSHIP_RELEASING:
+		return releasing(o, v, now, wakep);
+	case OWNERSHIP_YIELDING:
+		return yielding(o, v, now, wakep);
+	case OWNERSHIP_STOPPING:
+		return stopping(o, v, now, wakep);
+	case OWNERSHIP_GUARDING:
+		return guarding(o, v, now, wakep);
+	case OWNERSHIP_REFUSED:
+		return refused(o, v, now, wakep);
+	case OWNERSHIP_STATES:
+		break;
 	}
-	enter(o, OWNERSHIP_OWNED, now);   /* nobody else has it */
 	return OWNERSHIP_NOTHING;
 }
 
@@ -359,37 +609,23 @@ enum ownership_action ownership_step(struct ownership *o, const struct ownership
 		enter(o, OWNERSHIP_IDLE, now);
 		return OWNERSHIP_NOTHING;
 	}
+	/* Somebody has just written our name: no old claim of which others may know more. */
+	bool appointed = o->epoch >= 0 && v->record->epoch > o->epoch && (!o->target || strcmp(o->target, v->me) != 0);
+	o->epoch = v->record->epoch;
 	for (;;) {
 		enum ownership_state before = o->state;
-		enum ownership_action action = OWNERSHIP_NOTHING;
-		switch (o->state) {
-		case OWNERSHIP_IDLE:
-			action = idle(o, v, now, wakep);
-			break;
-		case OWNERSHIP_CLAIMING:
-			if (v->fate == HOLDER_ME)
-				enter(o, v->eligible ? OWNERSHIP_OWNED : OWNERSHIP_IDLE, now);
-			else if (!o->in_flight)
-				enter(o, OWNERSHIP_IDLE, now);
-			break;
-		case OWNERSHIP_OWNED:
-			action = owned(o, v, now, wakep);
-			break;
-		case OWNERSHIP_LEAVING:
-			action = leaving(o, v, now, wakep);
-			break;
-		case OWNERSHIP_REFUSED:
-			action = refused(o, v, now, wakep);
-			break;
-		case OWNERSHIP_CHECK:
-			action = check(o, now, wakep);
-			break;
-		}
-		/* One transition may open the next, e.g. OWNED to LEAVING to a WRITE; coming to rest ends it. */
-		if (action != OWNERSHIP_NOTHING || o->state == before || o->state == OWNERSHIP_IDLE)
+		enum ownership_action action = step_state(o, v, appointed, now, wakep);
+		/* One transition may open the next, e.g. OWNED to MOVING to a NAME; coming to rest ends it. */
+		if (action != OWNERSHIP_NOTHING || o->state == before)
 			return action;
+		if (o->state == OWNERSHIP_IDLE) {
+			*wakep = clock_min(*wakep, now + CLOCK_MS);
+			return action;
+		}
 	}
 }
+
+/* ---- events ---- */
 
 void ownership_written(struct ownership *o, int status, int64_t now)
 {
@@ -405,32 +641,62 @@ void ownership_looked(struct ownership *o, int status, int64_t now)
 {
 	o->in_flight = false;
 	o->looked = true;
-	o->must_look = false;
 	o->unanswered = status != 200 && status != 404;   /* no answer in time is as good as no API */
 	o->retry_at = o->unanswered ? now + RETRY : o->retry_at;
 }
 
 void ownership_claimed(struct ownership *o, const char *peer, const struct record *record, int64_t now)
 {
-	if (!ownership_answers(o)) {
-		o->claimed_at = now;
-		enter(o, o->state == OWNERSHIP_CHECK ? OWNERSHIP_IDLE : o->state, now);
-		believe(o, peer, record);
-		o->audit_at = CLOCK_NEVER;
-		o->plan_at = CLOCK_NEVER;   /* somebody was faster */
-	} else if (!o->rival || strcmp(o->rival, peer) != 0) {
-		mem_replace(&o->rival, peer);
-		o->looked = false;
-		o->retry_at = clock_min(o->retry_at, now);   /* whom we hear may have brought the API server back */
+	if (ownership_answers(o)) {
+		if (!o->rival || strcmp(o->rival, peer) != 0) {
+			mem_replace(&o->rival, peer);
+			o->looked = false;
+			o->retry_at = clock_min(o->retry_at, now);   /* whom we hear may have brought the API server back */
+		}
+		o->rival_at = now;
+		return;
 	}
+	o->claimed_at = now;
+	if (o->state == OWNERSHIP_CHECK || o->state == OWNERSHIP_GUARDING)
+		enter(o, OWNERSHIP_IDLE, now);
+	believe(o, peer, record);
+	o->audit_at = CLOCK_NEVER;
+	o->plan_at = CLOCK_NEVER;   /* somebody was faster */
+}
+
+void ownership_guard_heard(struct ownership *o, int64_t now)
+{
+	o->guard_heard = now;
+}
+
+void ownership_stranger_heard(struct ownership *o)
+{
+	o->doubted |= o->state == OWNERSHIP_CHECK;
+}
+
+/* A CHECK knows what we had: whom it was taken from is not forgotten. */
+static void check_again(struct ownership *o, int64_t now)
+{
+	if (ownership_answers(o)) {
+		enter(o, OWNERSHIP_CHECK, now);
+	} else if (ownership_guards(o)) {
+		enter(o, OWNERSHIP_IDLE, now);
+	} else if (o->state == OWNERSHIP_CHECK) {
+		o->since = now;
+		o->asked = 0;
+	}
+	o->plan_at = CLOCK_NEVER;
 }
 
 void ownership_woke(struct ownership *o, int64_t now)
 {
-	if (!ownership_answers(o))
-		return;
-	enter(o, OWNERSHIP_IDLE, now);
-	o->must_look = true;
+	check_again(o, now);
+	o->epoch = -1;
+}
+
+void ownership_link_back(struct ownership *o, int64_t now)
+{
+	check_again(o, now);
 }
 
 void ownership_refused(struct ownership *o, int64_t now)
@@ -438,19 +704,4 @@ void ownership_refused(struct ownership *o, int64_t now)
 	if (!ownership_answers(o))
 		return;
 	enter(o, OWNERSHIP_REFUSED, now);
-	mem_replace(&o->from, NULL);
-	mem_replace(&o->rival, NULL);
-}
-
-void ownership_link_back(struct ownership *o, int64_t now)
-{
-	if (!ownership_answers(o))
-		return;
-	enter(o, OWNERSHIP_CHECK, now);
-	o->asked = 0;
-}
-
-const char *ownership_holder(const struct ownership *o, const struct record *record)
-{
-	return o->believed && record->epoch <= o->believed_epoch ? o->believed : record->holder;
 }

@@ -89,14 +89,14 @@ bool presence_look(struct presence *p, int64_t now)
 	const struct node_record *said = model_node_record(m, p->node);
 	free(p->links);
 	p->n_links = segments_describe(p->segments, m, now, &p->links, &p->links_until);
-	struct node_record own = {.node = (char *)(uintptr_t)p->node, .n_links = p->n_links};
+	struct node_record own = {.node = (char *)(uintptr_t)p->node, .n_links = p->n_links, .draining = said && said->draining};
 	own.links = mem_zalloc((p->n_links + (said ? said->n_links : 0) + 1) * sizeof(*own.links));
 	if (p->n_links)
 		memcpy(own.links, p->links, p->n_links * sizeof(*own.links));
 	for (size_t i = 0; said && i < said->n_links; i++)
 		if (!node_record_link(&own, said->links[i].name))
 			own.links[own.n_links++] = said->links[i];
-	if (m->own ? node_record_says(&own, p->own.links, p->own.n_links) : !said) {   /* not before there was a record */
+	if (m->own ? own.draining == p->own.draining && node_record_says(&own, p->own.links, p->own.n_links) : !said) {   /* not before there was a record */
 		free(own.links);
 		return false;
 	}

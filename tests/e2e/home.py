@@ -174,7 +174,8 @@ class Home:
 
     def start_speaker(self, node, flags=()):
         env = {"METALLB_NODE_NAME": node, "METALLB_POD_NAME": f"speaker-{node}"}
-        self.speakers[node] = self._start(node, "speaker", node, flags or self.speaker_flags, env)
+        state = ["--state-file", str(self.folder / f"state-{node}.json")]   # each node has a disk of its own
+        self.speakers[node] = self._start(node, "speaker", node, [*state, *(flags or self.speaker_flags)], env)
         return self.speakers[node]
 
     def _start(self, member, role, name, flags, env):

@@ -81,6 +81,7 @@ struct support_record {
 	const char *address;
 	const char *services, *uids;   /* "shop/web", "u-web" */
 	const char *holder, *previous, *successor;
+	bool found;
 	int epoch;
 	const char *class;             /* "default" */
 	const char *uid;               /* "r-<address>" */
@@ -105,9 +106,10 @@ static inline struct record *support_record_new(struct support_record d)
 	char *name = record_name(&a), *uid = d.uid ? mem_strdup(d.uid) : mem_printf("r-%s", d.address);
 	char *text = mem_printf("{'metadata': {'name': '%s', 'namespace': '" SUPPORT_NS "', 'uid': '%s', 'resourceVersion': '%u', 'labels': "
 				"{'" LABEL_CLASS "': '%s', '" LABEL_RECORD "': 'address'}, 'annotations': {'" RECORD_SERVICES "': '%s', '"
-				RECORD_SERVICE_UIDS "': '%s', '" RECORD_PREVIOUS "': '%s', '" RECORD_SUCCESSOR "': '%s'}}, 'spec': {'holderIdentity': '%s', 'leaseTransitions': %d}}",
+				RECORD_SERVICE_UIDS "': '%s', '" RECORD_PREVIOUS "': '%s', '" RECORD_SUCCESSOR "': '%s', '" RECORD_FOUND "': '%s'}}, 'spec': {'holderIdentity': '%s', 'leaseTransitions': %d}}",
 				name, uid, d.version ? d.version : 1, support_or(d.class, "default"), support_or(d.services, "shop/web"),
-				support_or(d.uids, "u-web"), support_or(d.previous, ""), support_or(d.successor, ""), support_or(d.holder, ""), d.epoch);
+				support_or(d.uids, "u-web"), support_or(d.previous, ""), support_or(d.successor, ""),
+				d.found ? "status" : "", support_or(d.holder, ""), d.epoch);
 	struct lease *l = support_lease(text);
 	if (!record_decode(l, &r))
 		fail_msg("%s is no record's name", name);
@@ -143,6 +145,14 @@ static inline void support_node_record(struct model *m, const char *node, const 
 	free(name);
 }
 
+/* As `l2lb drain` and `undrain` leave a node's record. */
+static inline void support_drain(struct model *m, const char *node, bool draining)
+{
+	struct node_record *r = model_node_record(m, node);
+	r->draining = draining;
+	m->revision++;
+}
+
 /* ---- Nodes, EndpointSlices, Namespaces ---- */
 
 static inline void support_node(struct model *m, const char *name, const char *labels, const char *conditions)
@@ -157,6 +167,13 @@ static inline void support_node(struct model *m, const char *name, const char *l
 	model_put_node(m, n);
 	json_decref(json);
 	free(text);
+}
+
+/* As `kubectl cordon` and `uncordon` leave a Node. */
+static inline void support_cordon(struct model *m, const char *node, bool cordoned)
+{
+	model_node(m, node)->cordoned = cordoned;
+	m->revision++;
 }
 
 /* endpoints: "{'nodeName': 'a', 'conditions': {'ready': true}}, ..." */

@@ -242,7 +242,6 @@ static void links(void **state)
 	record_free(r);
 }
 
-/* Interfaces of several advertisements add up; one without any allows all default links (metallb-l2.md 3.2). */
 /* A node that has lost the right link has others, and comes last; our own links count as they are, not as recorded. */
 static void makeshift(void **state)
 {
@@ -269,6 +268,149 @@ static void makeshift(void **state)
 	model_free(&m);
 }
 
+/* Drained or cordoned: eligible, after all others, but before those without the right link. */
+static void draining(void **state)
+{
+	struct model m;
+	struct record *r = support_record_new((struct support_record){.address = "192.168.122.101"});
+	struct node_record own = {.node = (char *)"worker-1", .draining = true};
+	(void)state;
+	lab(&m);
+	expect(&m, r, "worker-2 k8s-control worker-1");
+	support_drain(&m, "worker-2", true);
+	expect(&m, r, "k8s-control worker-1 worker-2");
+	support_cordon(&m, "k8s-control", true);
+	expect(&m, r, "worker-1 worker-2 k8s-control");
+	own.links = model_node_record(&m, "worker-1")->links;   /* of ourselves we know it before others do */
+	own.n_links = 1;
+	m.own = &own;
+	m.revision++;
+	expect(&m, r, "worker-2 k8s-control worker-1");
+	m.own = NULL;
+	support_node_record(&m, "worker-1", ETH0("10.0.0.11/24"));
+	expect(&m, r, "worker-2 k8s-control worker-1");
+	support_drain(&m, "worker-2", false);
+	support_cordon(&m, "k8s-control", false);
+	model_drop_advertisement(&m, "all");
+	support_advertisement(&m, "some", "'preferredNodeSelectors': [{'weight': 9, 'preference': {'matchLabels': {'role': 'control'}}}]");
+	expect(&m, r, "k8s-control worker-2 worker-1");
+	support_cordon(&m, "k8s-control", true);   /* whatever is preferred */
+	expect(&m, r, "worker-2 k8s-control worker-1");
+	record_free(r);
+	model_free(&m);
+}
+
+/* externalTrafficPolicy Local: a node whose endpoints are terminating serves still, and comes after those that will go on. */
+static void ending(void **state)
+{
+#define ENDS(node) "{'nodeName': '" node "', 'conditions': {'ready': false, 'serving': true, 'terminating': true}}"
+	struct model m;
+	struct candidate *list;
+	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .services = "shop/web,shop/git", .uids = "u-web,u-git"});
+	(void)state;
+	lab(&m);
+	support_slice(&m, "web-1", "web", ENDS("worker-1") ", " SERVES("worker-2"));
+	expect(&m, r, ALL);   /* with Cluster any endpoint will do */
+	support_service(&m, (struct support_service){.version = 2, .spec = ", 'externalTrafficPolicy': 'Local'"});
+	expect(&m, r, "worker-2 worker-1");
+	assert_int_equal(election_candidates(&m, r, &list), 2);
+	assert_false(list[0].ending);
+	assert_true(list[1].ending);
+	free(list);
+	/* Another Service of the address has an endpoint there that stays. */
+	support_service(&m, (struct support_service){.name = "git", .spec = ", 'externalTrafficPolicy': 'Local'"});
+	support_slice(&m, "git-1", "git", SERVES("worker-1"));
+	expect(&m, r, "worker-1 worker-2");
+	support_slice(&m, "git-1", "git", ENDS("worker-1"));
+	expect(&m, r, "worker-2 worker-1");
+	record_free(r);
+	model_free(&m);
+}
+
+/* Of 24 new addresses at once, plain order would give worker-2 more than its share. */
+static void spread(void **state)
+{
+	static const char *const NODES[] = {"k8s-control", "worker-1", "worker-2"};
+	struct model m;
+	unsigned plain[3] = {0}, got[3] = {0};
+	(void)state;
+	lab(&m);
+	for (int i = 0; i < 24; i++) {
+		char text[ADDRESS_TEXT];
+		snprintf(text, sizeof(text), "192.168.122.%d", 100 + (i * 7) % 24);   /* seen in any order */
+		support_record(&m, (struct support_record){.address = text});
+	}
+	struct record_entry *e, *tmp;
+	HASH_ITER(hh, m.records, e, tmp) {
+		struct candidate *list;
+		assert_int_equal(election_candidates(&m, e->record, &list), 3);
+		int best = 0;
+		for (int i = 0; i < 3; i++) {
+			got[i] += strcmp(list[0].node, NODES[i]) == 0;
+			best = memcmp(list[i].hash, list[best].hash, SHA256_SIZE) < 0 ? i : best;
+		}
+		for (int i = 0; i < 3; i++)
+			plain[i] += strcmp(list[best].node, NODES[i]) == 0;
+		free(list);
+	}
+	for (int i = 0; i < 3; i++)
+		if (got[i] > 10)   /* ceil(1.25 x 24 / 3) */
+			fail_msg("%s would own %u of 24 (%u in plain order)", NODES[i], got[i], plain[i]);
+	model_free(&m);
+}
+
+/* What a record says that makes its address a new one; and who is passed over when it is. In plain order .101 is worker-2's. */
+static void new_or_not(void **state)
+{
+	static const struct {
+		const char *what;
+		struct support_record record;
+		const char *nodes;
+	} ROWS[] = {
+		{"new", {.address = "192.168.122.101"}, "k8s-control worker-1 worker-2"},
+		{"was owned", {.address = "192.168.122.101", .epoch = 3}, "worker-2 k8s-control worker-1"},
+		{"is owned", {.address = "192.168.122.101", .epoch = 1, .holder = "worker-1"}, "worker-2 k8s-control worker-1"},
+		{"stood in a status", {.address = "192.168.122.101", .found = true}, "worker-2 k8s-control worker-1"},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct model m;
+		lab(&m);
+		support_record(&m, (struct support_record){.address = "192.168.122.110", .holder = "worker-2", .epoch = 1, .services = "shop/a", .uids = "u-a"});
+		support_record(&m, ROWS[i].record);
+		struct address a = support_address("192.168.122.101");
+		expect(&m, model_record(&m, &a), ROWS[i].nodes);
+		/* Another revision, another outcome. */
+		struct address other = support_address("192.168.122.110");
+		model_drop_record(&m, &other);
+		expect(&m, model_record(&m, &a), "worker-2 k8s-control worker-1");
+		model_free(&m);
+	}
+}
+
+/* A new address goes where the Service's other family is, full or not, but not to one that is worse off. */
+static void second_family(void **state)
+{
+	struct model m;
+	struct address a = support_address("192.168.122.101");
+	(void)state;
+	lab(&m);
+	support_record(&m, (struct support_record){.address = "192.168.122.101"});
+	expect(&m, model_record(&m, &a), "worker-2 k8s-control worker-1");
+	support_record(&m, (struct support_record){.address = "fd00::1", .holder = "worker-1", .epoch = 1});
+	expect(&m, model_record(&m, &a), "worker-1 worker-2 k8s-control");
+	support_record(&m, (struct support_record){.address = "192.168.122.110", .holder = "worker-1", .epoch = 1, .services = "shop/a", .uids = "u-a"});
+	expect(&m, model_record(&m, &a), "worker-1 worker-2 k8s-control");
+	support_drain(&m, "worker-1", true);
+	expect(&m, model_record(&m, &a), "worker-2 k8s-control worker-1");
+	/* Who has the other family waits for nobody. */
+	model_drop_node_record(&m, "node-worker-2");
+	assert_true(election_awaits(&m, model_record(&m, &a), "k8s-control"));
+	assert_false(election_awaits(&m, model_record(&m, &a), "worker-1"));
+	model_free(&m);
+}
+
+/* Interfaces of several advertisements add up; one without any allows all default links (metallb-l2.md 3.2). */
 static void links_of_several(void **state)
 {
 	struct model m;
@@ -342,8 +484,20 @@ static void awaited(void **state)
 	model_drop_node_record(&m, lease);
 	assert_true(election_awaits(&m, r, second));
 	assert_false(election_awaits(&m, r, first));
+	support_cordon(&m, first, true);   /* it would come last */
+	assert_false(election_awaits(&m, r, second));
+	support_cordon(&m, first, false);
+	assert_true(election_awaits(&m, r, second));
 	model_drop_node(&m, first);
 	assert_false(election_awaits(&m, r, second));
+	/* Who is drained would come after any other. */
+	char *third = mem_strdup(strcmp(second, "k8s-control") == 0 ? "worker-2" : "k8s-control"), *theirs = node_record_name(third);
+	model_drop_node_record(&m, theirs);
+	assert_false(election_awaits(&m, r, second));
+	support_drain(&m, second, true);
+	assert_true(election_awaits(&m, r, second));
+	free(third);
+	free(theirs);
 	free(first);
 	free(second);
 	free(lease);
@@ -356,7 +510,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hashes), cmocka_unit_test(order), cmocka_unit_test(eligibility), cmocka_unit_test(strangers),
 		cmocka_unit_test(links), cmocka_unit_test(makeshift), cmocka_unit_test(links_of_several), cmocka_unit_test(two_services),
-		cmocka_unit_test(dual_stack), cmocka_unit_test(awaited),
+		cmocka_unit_test(dual_stack), cmocka_unit_test(awaited), cmocka_unit_test(draining), cmocka_unit_test(ending),
+		cmocka_unit_test(spread), cmocka_unit_test(new_or_not), cmocka_unit_test(second_family),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,6 +63,48 @@ static void speaker_down(void **state)
 	}
 }
 
+/* How many guard what x has; the last of them is *whop. */
+static size_t guards_of(const struct segment *s, size_t x, size_t *whop)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->n; i++)
+		if (i != x && runs(s, i) && liveness_guards(s->nodes[i].core, s->nodes[x].is.name)) {
+			n++;
+			*whop = i;
+		}
+	return n;
+}
+
+/* R6: one guards, and when that one dies, another one does for both (finding 12). Who runs knows that he is watched. */
+static void one_guards(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 40; seed++) {
+		size_t n = 3 + seed % 6, first = n, second = n;
+		struct segment *s = settled(seed, n, 0, T);
+		for (size_t i = 0; i < n; i++)
+			assert_true(s->now - liveness_asked_at(s->nodes[i].core) < 2 * T);
+		assert_int_equal(guards_of(s, 0, &first), 0);
+		s->nodes[0].speaker = false;
+		run(s, CLOCK_S);
+		assert_int_equal(guards_of(s, 0, &first), 1);
+		s->nodes[first].speaker = false;
+		run(s, CLOCK_S);
+		assert_int_equal(guards_of(s, first, &second), 1);
+		size_t both = n;
+		assert_int_equal(guards_of(s, 0, &both), 1);
+		assert_int_equal(both, second);
+		s->nodes[0].kernel = false;   /* dead is not guarded */
+		run(s, CLOCK_S);
+		assert_int_equal(guards_of(s, 0, &both), 0);
+		assert_int_equal(guards_of(s, first, &second), 1);
+		assert_null(liveness_peer(s->nodes[second].core, "nobody"));
+		assert_false(liveness_guards(s->nodes[second].core, "nobody"));
+		assert_true(mac_equal(&liveness_peer(s->nodes[second].core, s->nodes[first].is.name)->mac, &s->nodes[first].is.mac));
+		segment_free(s);
+	}
+}
+
 /* First the speaker, then the whole node: from guard to takeover. */
 static void speaker_then_node(void **state)
 {
@@ -593,7 +635,7 @@ static void consumed_frames(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(node_dead), cmocka_unit_test(speaker_down), cmocka_unit_test(speaker_then_node), cmocka_unit_test(cut_off_node),
+		cmocka_unit_test(node_dead), cmocka_unit_test(speaker_down), cmocka_unit_test(one_guards), cmocka_unit_test(speaker_then_node), cmocka_unit_test(cut_off_node),
 		cmocka_unit_test(heard_again_on_both_sides), cmocka_unit_test(two_nodes), cmocka_unit_test(loss_and_jitter),
 		cmocka_unit_test(death_under_loss), cmocka_unit_test(one_way_pair), cmocka_unit_test(bad_path_of_a_non_watcher),
 		cmocka_unit_test(chain_of_deaths), cmocka_unit_test(many_deaths_at_once), cmocka_unit_test(cost_in_peace),

@@ -70,6 +70,9 @@ static void endpoints(void **state)
 		    {"shop/git", "d", true}, {"shop/x", NULL, false}};
 	for (size_t i = 0; i < COUNT(ROWS); i++)
 		assert_int_equal(model_has_endpoint(&m, ROWS[i].service, ROWS[i].node), ROWS[i].has);
+	assert_true(model_has_lasting_endpoint(&m, "shop/web", "a"));
+	assert_false(model_has_lasting_endpoint(&m, "shop/web", "b"));
+	assert_false(model_has_lasting_endpoint(&m, "shop/web", "c"));   /* terminating */
 	support_slice(&m, "s2", "git", "{'nodeName': 'c'}");   /* it belongs to another now */
 	assert_false(model_has_endpoint(&m, "shop/web", "c"));
 	assert_true(model_has_endpoint(&m, "shop/git", "c"));
@@ -101,6 +104,22 @@ static void node_news(void **state)
 		assert_null(model_node(&m, "n"));
 		model_free(&m);
 	}
+}
+
+static void cordon_is_news(void **state)
+{
+	struct model m = model();
+	struct node *n = NULL;
+	json_t *json = unit_json("{'metadata': {'name': 'n', 'uid': 'node-n', 'labels': {'a': 'b'}}, 'spec': {'unschedulable': true}, 'status': {'conditions': [" READY "]}}");
+	(void)state;
+	support_node(&m, "n", "'a': 'b'", READY);
+	unsigned revision = m.revision;
+	assert_int_equal(node_decode(json, &n, NULL), 0);
+	model_put_node(&m, n);
+	assert_true(m.revision != revision);
+	assert_true(model_node(&m, "n")->cordoned);
+	json_decref(json);
+	model_free(&m);
 }
 
 static struct record *at_version(unsigned version, const char *uid, const char *holder)
@@ -187,7 +206,7 @@ static void namespaces_and_advertisements(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ours), cmocka_unit_test(services), cmocka_unit_test(endpoints), cmocka_unit_test(node_news),
+		cmocka_unit_test(ours), cmocka_unit_test(services), cmocka_unit_test(endpoints), cmocka_unit_test(node_news), cmocka_unit_test(cordon_is_news),
 		cmocka_unit_test(records), cmocka_unit_test(overlapping_pools), cmocka_unit_test(namespaces_and_advertisements),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,15 +146,34 @@ static void refuses(void **state)
 	json_decref(json);
 }
 
+static void cordoned(void **state)
+{
+	static const struct {
+		const char *spec;
+		bool cordoned;
+	} ROWS[] = {{"{}", false}, {"null", false}, {"{'unschedulable': true}", true}, {"{'unschedulable': false}", false}, {"{'unschedulable': 'yes'}", false}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		char *text = mem_printf("{'metadata': {'name': 'n1'}, 'spec': %s}", ROWS[i].spec);
+		struct node *n = NULL;
+		json_t *json = unit_json(text);
+		assert_int_equal(node_decode(json, &n, NULL), 0);
+		assert_int_equal(n->cordoned, ROWS[i].cordoned);
+		node_free(n);
+		json_decref(json);
+		free(text);
+	}
+}
+
 static void endpoint_slices(void **state)
 {
 	static const struct {
 		const char *conditions;
-		bool can_serve;
+		bool can_serve, ending;
 	} ROWS[] = {
-		{"{}", true}, {"null", true}, {"{'ready': true}", true}, {"{'ready': null}", true}, {"{'ready': false}", false},
-		{"{'ready': false, 'serving': true, 'terminating': true}", true}, {"{'ready': false, 'serving': false, 'terminating': true}", false},
-		{"{'ready': false, 'serving': null}", false},
+		{"{}", true, false}, {"null", true, false}, {"{'ready': true}", true, false}, {"{'ready': null}", true, false}, {"{'ready': false}", false, false},
+		{"{'ready': false, 'serving': true, 'terminating': true}", true, true}, {"{'ready': false, 'serving': false, 'terminating': true}", false, false},
+		{"{'ready': false, 'serving': null}", false, false}, {"{'ready': true, 'serving': true, 'terminating': true}", true, false},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
@@ -169,6 +188,7 @@ static void endpoint_slices(void **state)
 		assert_string_equal(s->endpoints[0].node, "n1");
 		if (s->endpoints[0].can_serve != ROWS[i].can_serve)
 			fail_msg("%s: not %d", ROWS[i].conditions, ROWS[i].can_serve);
+		assert_int_equal(s->endpoints[0].ending, ROWS[i].ending);
 		assert_null(s->endpoints[1].node);
 		assert_true(s->endpoints[1].can_serve);
 		endpoint_slice_free(s);
@@ -261,7 +281,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_service), cmocka_unit_test(other_services), cmocka_unit_test(ingress), cmocka_unit_test(refuses),
-		cmocka_unit_test(endpoint_slices), cmocka_unit_test(nodes), cmocka_unit_test(leases),
+		cmocka_unit_test(endpoint_slices), cmocka_unit_test(nodes), cmocka_unit_test(cordoned), cmocka_unit_test(leases),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,9 +170,45 @@ static void random_frames(void **state)
 	responder_free(r);
 }
 
+/* In another's stead: its MAC in the payload, our own as Ethernet source (finding 15). What is our own stays so. */
+static void guards(void **state)
+{
+	static const struct mac OWNER = {{2, 0, 0, 0, 0, 0x77}}, ASKER = {{2, 0, 0, 0, 0, 0x55}};
+	struct responder *r = responder_new();
+	struct arp_frame reply, f = arp_question(0x0a000005, &ASKER, VIP, NULL);
+	(void)state;
+	responder_set_mac(r, &OWN);
+	responder_guard(r, VIP, &OWNER);
+	assert_true(responder_guards(r, VIP) && !responder_has(r, VIP));
+	assert_int_equal(responder_receive(r, &f, &reply), RESPONDER_ANSWER);
+	assert_true(mac_equal(&reply.sha, &OWNER) && mac_equal(&reply.eth_src, &OWN) && mac_equal(&reply.eth_dst, &ASKER));
+	f = arp_question(0x0a000007, &OWNER, VIP, NULL);   /* the owner is back, and asks */
+	assert_int_equal(responder_receive(r, &f, &reply), RESPONDER_ANSWER);
+	assert_true(mac_equal(&reply.sha, &OWNER) && mac_equal(&reply.eth_dst, &OWNER));
+	f = arp_announcement(VIP, &OWNER);
+	assert_int_equal(responder_receive(r, &f, &reply), RESPONDER_CLAIM);
+	responder_set(r, VIP, false);   /* of its own it has nothing to stop */
+	assert_true(responder_guards(r, VIP));
+	responder_set(r, VIP, true);
+	assert_true(responder_has(r, VIP) && !responder_guards(r, VIP));
+	responder_guard(r, VIP, &OWNER);
+	responder_guard(r, VIP, NULL);
+	assert_true(responder_has(r, VIP));
+	f = arp_question(0x0a000005, &ASKER, VIP, NULL);
+	assert_int_equal(responder_receive(r, &f, &reply), RESPONDER_ANSWER);
+	assert_true(mac_equal(&reply.sha, &OWN));
+	responder_set(r, VIP, false);
+	responder_guard(r, VIP2, &OWNER);
+	responder_guard(r, VIP2, NULL);
+	responder_guard(r, VIP2, NULL);
+	assert_int_equal(responder_count(r), 0);
+	responder_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(guards),
 		cmocka_unit_test(decision_table), cmocka_unit_test(set_and_take_back), cmocka_unit_test(new_mac),
 		cmocka_unit_test(thousand_addresses), cmocka_unit_test(random_frames),
 	};

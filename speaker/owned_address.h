@@ -1,0 +1,64 @@
+/* One address at this speaker: the ownership core with what surrounds it. Makes its view of model, wire and API, carries out
+ * what it decides (frames first, then the API), and says so in log and Event. A shell. */
+#ifndef SPEAKER_OWNED_ADDRESS_H
+#define SPEAKER_OWNED_ADDRESS_H
+
+#include "k8sclient/event.h"
+#include "speaker/cluster.h"
+#include "speaker/election.h"
+#include "speaker/misjudged.h"
+#include "speaker/ownership.h"
+#include "speaker/planned_move.h"
+#include "speaker/segments.h"
+
+/* What all addresses of a speaker share; outlives them. */
+struct address_context {
+	struct cluster *cluster;
+	struct model *model;            /* the cluster's, or what is remembered of it; see owned_address_forget */
+	struct segments *segments;
+	struct events *events;
+	struct misjudged *misjudged;
+	const struct options *options;
+	const char *node;
+	int64_t synced_at;              /* 0: not yet */
+	bool leaving;                   /* our process ends */
+	/* Runs from the loop: something has changed, evaluate again. */
+	void (*on_news)(void *data);
+	void *data;
+};
+
+struct owned_address {
+	struct ownership core;
+	struct planned_move planned;
+	const struct address_context *context;
+	struct candidate *candidates;   /* eligible nodes; valid for `revision` of the model */
+	size_t n_candidates;
+	unsigned revision;
+	struct api_call *call;
+	bool guarded_here;              /* some segment answers in another's stead */
+	bool announced;                 /* said so in log and Event */
+	UT_hash_handle hh;              /* by core.address */
+};
+
+struct owned_address *owned_address_new(const struct address_context *context, const struct address *a, int64_t now);
+void owned_address_free(struct owned_address *o);   /* NULL is fine; what it answered for is not released */
+
+/* Decides and acts; returns when to do so again at the latest. */
+int64_t owned_address_evaluate(struct owned_address *o, int64_t now);
+
+/* Stops answering at once when the core says so: for events that cannot wait for the next evaluation. */
+void owned_address_hush(struct owned_address *o);
+
+/* The context's model is another one. */
+void owned_address_forget(struct owned_address *o);
+
+/* Some other node could have it. */
+bool owned_address_has_others(const struct owned_address *o);
+
+/* Neither answers nor waits for anything. */
+bool owned_address_is_idle(const struct owned_address *o);
+
+/* Some link answers with our MAC: not while it is probed. */
+bool owned_address_is_answered(const struct owned_address *o);
+
+#endif

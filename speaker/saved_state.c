@@ -1,0 +1,225 @@
+#include "speaker/saved_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/base/memory.h"
+#include "speaker/election.h"
+#include "speaker/names.h"
+
+#define FORMAT 1
+#define LINKS_MAX 16
+#define SERVICE "l2lb/saved"   /* stands for all that use the addresses */
+
+/* ---- writing ---- */
+
+static json_t *ranges(const struct model *m)
+{
+	json_t *list = json_array();
+	char first[ADDRESS_TEXT], last[ADDRESS_TEXT];
+	for (size_t i = 0; i < m->pools.n; i++)
+		for (size_t j = 0; m->pools.entries[i].pool && j < m->pools.entries[i].pool->n_ranges; j++) {
+			const struct address_range *r = &m->pools.entries[i].pool->ranges[j];
+			json_array_append_new(list, json_sprintf("%s-%s", address_format(&r->first, first), address_format(&r->last, last)));
+		}
+	return list;
+}
+
+static void add_once(json_t *list, const char *text)
+{
+	size_t i;
+	json_t *item;
+	json_array_foreach(list, i, item)
+		if (strcmp(json_string_value(item), text) == 0)
+			return;
+	json_array_append_new(list, json_string(text));
+}
+
+static json_t *address_json(const struct model *m, const char *node, const struct record *r, json_t *interfaces)
+{
+	const struct node_link *links[LINKS_MAX];
+	const struct node_record *own = m->own ? m->own : model_node_record(m, node);
+	char text[ADDRESS_TEXT];
+	size_t n = own ? election_links(m, r, own, links, LINKS_MAX) : 0;
+	for (size_t i = 0; i < n; i++)
+		add_once(interfaces, links[i]->name);
+	return json_pack("{s:s, s:I}", "address", address_format(&r->address, text), "epoch", (json_int_t)r->epoch);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct node_record *const *x = a, *const *y = b;
+	return strcmp((*x)->node, (*y)->node);
+}
+
+/* In one order, so that the text changes with the content only. */
+static json_t *nodes(const struct model *m)
+{
+	struct node_record_entry *e, *tmp;
+	size_t n = 0;
+	const struct node_record **sorted = mem_zalloc((HASH_COUNT(m->node_records) + 1) * sizeof(*sorted));
+	json_t *list = json_array();
+	HASH_ITER(hh, m->node_records, e, tmp)
+		sorted[n++] = e->record;
+	qsort(sorted, n, sizeof(*sorted), by_name);
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, node_record_body(sorted[i]->node, "", "", "", sorted[i]->links, sorted[i]->n_links));
+	free(sorted);
+	return list;
+}
+
+char *saved_state_encode(const struct model *m, const char *node, const struct address *addresses, size_t n)
+{
+	json_t *list = json_array(), *interfaces = json_array();
+	for (size_t i = 0; i < n; i++) {
+		const struct record *r = model_record(m, &addresses[i]);
+		if (r)
+			json_array_append_new(list, address_json(m, node, r, interfaces));
+	}
+	json_t *state = json_pack("{s:i, s:s, s:o, s:o, s:o, s:o}", "format", FORMAT, "node", node, "addresses", list, "interfaces", interfaces,
+				  "ranges", ranges(m), "nodes", nodes(m));
+	char *text = json_dumps(state, JSON_INDENT(1));
+	json_decref(state);
+	return text;
+}
+
+/* ---- reading ---- */
+
+static int put_node_records(struct model *m, const json_t *list, struct error *err)
+{
+	size_t i;
+	json_t *item;
+	json_array_foreach(list, i, item) {
+		struct lease *lease;
+		struct node_record *record;
+		int rc = lease_decode(item, &lease, err);
+		if (rc < 0)
+			return rc;
+		rc = node_record_decode(lease, &record, err);
+		lease_free(lease);
+		if (rc < 0)
+			return rc;
+		model_put_node_record(m, record, true);
+	}
+	return 0;
+}
+
+static int put_record(struct model *m, const json_t *item, const char *node, json_t *ingress, struct error *err)
+{
+	const char *text = json_string_value(json_object_get(item, "address"));
+	struct address a;
+	struct lease *lease;
+	struct record *record;
+	int rc = text ? address_parse(text, &a, err) : error_set(err, -EINVAL, "an address is missing");
+	if (rc < 0)
+		return rc;
+	char *name = record_name(&a);
+	json_t *json = json_pack("{s:{s:s, s:s, s:s, s:s, s:{s:s, s:s}}, s:{s:s, s:I}}", "metadata", "name", name, "namespace", "saved", "uid", name,
+				 "resourceVersion", "1", "annotations", RECORD_SERVICES, SERVICE, RECORD_SERVICE_UIDS, "saved",
+				 "spec", "holderIdentity", node, "leaseTransitions", json_integer_value(json_object_get(item, "epoch")));
+	rc = lease_decode(json, &lease, err);
+	json_decref(json);
+	free(name);
+	if (rc < 0)
+		return rc;
+	if (record_decode(lease, &record))
+		model_put_record(m, record, true);
+	lease_free(lease);
+	json_array_append_new(ingress, json_pack("{s:s}", "ip", text));
+	return 0;
+}
+
+static int put_service(struct model *m, json_t *ingress, const char *node, struct error *err)
+{
+	struct service *service;
+	struct endpoint_slice *slice;
+	struct node *own;
+	json_t *json = json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:s, s:[{s:i}]}, s:{s:{s:O}}}", "metadata", "name", "saved", "namespace", "l2lb", "uid", "saved",
+				 "resourceVersion", "1", "spec", "type", "LoadBalancer", "ports", "port", 1, "status", "loadBalancer", "ingress", ingress);
+	int rc = service_decode(json, &service, err);
+	json_decref(json);
+	if (rc < 0)
+		return rc;
+	model_put_service(m, service);
+	json = json_pack("{s:{s:s, s:s, s:s, s:s, s:{s:s}}, s:[{s:[s], s:{s:b}}]}", "metadata", "name", "saved", "namespace", "l2lb", "uid", "slice",
+			 "resourceVersion", "1", "labels", "kubernetes.io/service-name", "saved", "endpoints", "addresses", "0.0.0.0", "conditions", "ready", 1);
+	rc = endpoint_slice_decode(json, &slice, err);
+	json_decref(json);
+	if (rc < 0)
+		return rc;
+	model_put_slice(m, slice);
+	json = json_pack("{s:{s:s, s:s, s:s}}", "metadata", "name", node, "uid", "node", "resourceVersion", "1");
+	rc = node_decode(json, &own, err);
+	json_decref(json);
+	if (rc == 0)
+		model_put_node(m, own);
+	return rc;
+}
+
+static int put_config(struct model *m, json_t *range_list, json_t *interfaces, struct error *err)
+{
+	struct pool *pool;
+	struct advertisement *ad;
+	json_t *json = json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:O}}", "metadata", "name", "saved", "namespace", "saved", "uid", "pool", "resourceVersion", "1",
+				 "spec", "addresses", range_list);
+	int rc = pool_decode(json, &pool, err);
+	json_decref(json);
+	if (rc < 0)
+		return rc;
+	model_put_pool(m, pool);
+	json = json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:O}}", "metadata", "name", "saved", "namespace", "saved", "uid", "ad", "resourceVersion", "1",
+			 "spec", "interfaces", interfaces);
+	rc = advertisement_decode(json, &ad, err);
+	json_decref(json);
+	if (rc == 0)
+		model_put_advertisement(m, ad);
+	return rc;
+}
+
+static int fill(struct model *m, const json_t *state, const char *node, struct error *err)
+{
+	const json_t *addresses = json_object_get(state, "addresses");
+	json_t *range_list = json_object_get(state, "ranges"), *interfaces = json_object_get(state, "interfaces"), *item;
+	const char *whose = json_string_value(json_object_get(state, "node"));
+	size_t i;
+	if (json_integer_value(json_object_get(state, "format")) != FORMAT)
+		return error_set(err, -EINVAL, "not a state file of this version");
+	if (!whose || strcmp(whose, node) != 0)
+		return error_set(err, -EINVAL, "written by node \"%.253s\"", whose ? whose : "");
+	if (json_array_size(addresses) == 0 || json_array_size(range_list) == 0 || json_array_size(interfaces) == 0)
+		return error_set(err, -EINVAL, "nothing to resume");
+	json_t *ingress = json_array();
+	int rc = put_node_records(m, json_object_get(state, "nodes"), err);
+	json_array_foreach(addresses, i, item)
+		if (rc == 0)
+			rc = put_record(m, item, node, ingress, err);
+	rc = rc < 0 ? rc : put_service(m, ingress, node, err);
+	rc = rc < 0 ? rc : put_config(m, range_list, interfaces, err);
+	json_decref(ingress);
+	if (rc < 0)
+		return rc;
+	m->own = model_node_record(m, node);
+	return m->own ? 0 : error_set(err, -EINVAL, "our own links are missing");
+}
+
+int saved_state_decode(const char *text, const char *node, struct model **mp, struct error *err)
+{
+	json_error_t where;
+	json_t *state = json_loads(text, 0, &where);
+	if (!state)
+		return error_set(err, -EINVAL, "not JSON (line %d)", where.line);
+	struct model *m = mem_zalloc(sizeof(*m));
+	model_init(m, "", true);
+	m->services_synced = m->slices_synced = m->nodes_synced = m->records_synced = m->pools_synced = m->advertisements_synced = true;
+	int rc = fill(m, state, node, err);
+	json_decref(state);
+	if (rc < 0) {
+		m->own = NULL;
+		model_free(m);
+		free(m);
+		return rc;
+	}
+	*mp = m;
+	return 0;
+}
