@@ -8,6 +8,7 @@ assets is the folder tests/cluster/build.sh prints.
 """
 
 import base64
+import http.client
 import itertools
 import json
 import os
@@ -98,6 +99,15 @@ class RealCluster:
 
     def resume(self):
         self._apiserver.send_signal(signal.SIGCONT)
+
+    def compact(self):
+        """etcd forgets all revisions but the last: who comes back with an older one must list anew."""
+        with proc.inside(self.netns):
+            etcd = http.client.HTTPConnection("127.0.0.1", self._etcd_port, timeout=10)
+            etcd.connect()
+        revision = self._etcd_call(etcd, "range", key=base64.b64encode(b"x").decode())["header"]["revision"]
+        self._etcd_call(etcd, "compaction", revision=revision, physical=True)
+        etcd.close()
 
     def close(self):
         for process in (self._apiserver, self._etcd):
@@ -235,6 +245,15 @@ class RealCluster:
             "--allow-privileged=true", f"--audit-log-path={self._audit_log}",
             f"--audit-policy-file={self._audit_policy}", "--audit-log-mode=blocking", "--audit-log-maxsize=4000",
             *self._flags]
+
+    @staticmethod
+    def _etcd_call(etcd, what, **body):
+        etcd.request("POST", f"/v3/kv/{what}", json.dumps(body))
+        response = etcd.getresponse()
+        answer = json.loads(response.read())
+        if response.status != 200:
+            raise RuntimeError(f"etcd: {what}: {answer}")
+        return answer
 
     def _wait_ready(self, timeout):
         client = self.client(timeout=5)

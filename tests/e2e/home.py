@@ -11,18 +11,22 @@ import signal
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
 import yaml
 
+from cluster.cluster import RealCluster
 from lab import l2lb, wire
 from lab.kube import path, wait
+from lab.netlab import HomeLab
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 NAMESPACE = "metallb-system"
 LEADER = "l2lb-controller"
+IPS = "metallb.io/loadBalancerIPs"
 FROM_POOL = "metallb.io/ip-allocated-from-pool"
 # Two missed intervals and what a busy machine adds: what the issue promises.
 TAKEOVER_MS = 700
@@ -140,7 +144,10 @@ class Home:
         self._configs = {role: cluster.kubeconfig(f"system:serviceaccount:{NAMESPACE}:{role}", _ACCOUNT_GROUPS)
                          for role in ("controller", "speaker")}
         self._read = {}     # log: how much of it has been checked
-        self._api_down = False
+        self.api_down = False
+        self.speaker_flags = ()   # of speakers that are started without a word
+        self._vips = itertools.count()
+        self._bridges = set()
         self._api_starts = []   # (from, to): it refuses what it has not loaded the rules for yet
         self._members = set(lab.members)
         self.set_up()
@@ -169,7 +176,7 @@ class Home:
     def start_speaker(self, node, flags=()):
         env = {"METALLB_NODE_NAME": node, "METALLB_POD_NAME": f"speaker-{node}"}
         state = ["--state-file", str(self.folder / f"state-{node}.json")]   # each node has a disk of its own
-        self.speakers[node] = self._start(node, "speaker", node, [*state, *flags], env)
+        self.speakers[node] = self._start(node, "speaker", node, [*state, *(flags or self.speaker_flags)], env)
         return self.speakers[node]
 
     def _start(self, member, role, name, flags, env):
@@ -181,6 +188,14 @@ class Home:
         running = l2lb.start(self.lab, member, argv, env, log, binary="setpriv")
         self._read[running] = 0
         return running
+
+    def up(self, speaker):
+        """It answers for what is its own when this returns."""
+        speaker.wait_log(event="ready")
+
+    def command(self, *argv):
+        """CompletedProcess of l2lb move, drain, ... as the cluster's administrator, at "ctl"."""
+        return self.lab.run("ctl", [l2lb.default_binary(), *argv, "--kubeconfig", self.cluster.admin(), "--namespace", NAMESPACE])
 
     def config_of(self, role):
         return self._configs[role]
@@ -207,12 +222,12 @@ class Home:
 
     def stop_api(self):
         self.cluster.stop_apiserver(signal.SIGKILL)
-        self._api_down = True
+        self.api_down = True
 
     def start_api(self):
         started = time.time()
         self.cluster.start_apiserver()
-        self._api_down = False
+        self.api_down = False
         self._api_starts.append((started, time.time() + 10))
 
     # Around each test
@@ -225,7 +240,7 @@ class Home:
         if "controller" not in self.controllers:
             self.start_controller()
         for speaker in fresh:
-            speaker.wait_log(event="ready")
+            self.up(speaker)
         wait(lambda: self.holder_of(LEADER).startswith("controller_"), 40, "a leader")
         if fresh:
             wait(self._have_met, 30, "the speakers to have met")
@@ -243,11 +258,7 @@ class Home:
 
     def clean(self):
         """Nothing of a test is left for the next one; what is wrong in the logs fails the test."""
-        for running in [*self.controllers.values(), *self.speakers.values()]:
-            running.resume()
-        if self._api_down:
-            self.start_api()
-        self._mend_network()
+        self._mend()
         for service in self.kube.list(path("Service")):
             if service["metadata"]["name"] != "kubernetes":
                 self.kube.delete(path("Service", service["metadata"]["namespace"], service["metadata"]["name"]))
@@ -258,8 +269,23 @@ class Home:
         for lease in self.strangers():
             self.kube.delete(path("Lease", NAMESPACE, f"foreign-{lease}"))
         self.ready()
-        wait(lambda: not self.records(), 30, "the records to go")
+        self.wait_no_records()
         self.check_logs()
+
+    def mended(self):
+        """Everybody is there again; Services stay."""
+        self._mend()
+        self.ready()
+
+    def wait_no_records(self):
+        wait(lambda: not self.records(), 30, "the records to go")
+
+    def _mend(self):
+        for running in [*self.controllers.values(), *self.speakers.values()]:
+            running.resume()
+        if self.api_down:
+            self.start_api()
+        self._mend_network()
 
     def _mend_network(self):
         for node in [*self.nodes, "ctl"]:
@@ -315,7 +341,31 @@ class Home:
             for made in self.kube.list(path(kind, NAMESPACE)):
                 self.kube.delete(path(kind, NAMESPACE, made["metadata"]["name"]))
 
+    # A way to the API server that is not the clients' network
+
+    def second_way(self, node):
+        """The node and the control plane's reach each other by cards of their own, and use them."""
+        if "mgmt0" not in self._bridges:
+            self.lab.add_bridge("mgmt0", "10.9.0.1/24")
+            self._bridges.add("mgmt0")
+        for here, there in ((node, "k8s-control"), ("k8s-control", node)):
+            host, peer = (self.lab.ip(name).rpartition(".")[2] for name in (here, there))
+            self.lab.plug(here, "mgmt", f"10.9.0.{host}/24", f"02:00:00:09:00:{int(host):02x}", bridge="mgmt0")
+            # With the address of the usual way as source, connections outlive the change.
+            self.lab.run(here, ["ip", "route", "add", f"{self.lab.ip(there)}/32", "via", f"10.9.0.{peer}", "dev", "mgmt",
+                                "src", self.lab.ip(here)], check=True)
+        time.sleep(1)   # for the speakers to see it
+
+    def no_second_way(self, node):
+        for name in (node, "k8s-control"):
+            self.lab.run(name, ["ip", "link", "del", "mgmt"])
+
     # Services
+
+    def free_vip(self, node):
+        """An address of the pool whose first choice is this node, another one each time."""
+        fitting = [ip for ip in map(vip, range(100, 151)) if preferred(self.nodes, ip)[0] == node and not self.record(ip)]
+        return fitting[next(self._vips) % len(fitting)]
 
     def serve(self, name, node="worker-1", ip="10.244.1.5", endpoints=None, port=80, **spec):
         """A LoadBalancer with an endpoint; does not wait."""
@@ -422,6 +472,43 @@ class Home:
     def all_answered(self, ips):
         """Each of many is answered, by whomever."""
         return all(wire.ask(self.client, ip, timeout=0.3, settle=0)[0] for ip in ips)
+
+
+class ManyHome(Home):
+    """Six nodes and a pool of 500 addresses, all of which node-1 can be given."""
+
+    NODES = {f"node-{n}": 521 + n for n in range(1, 7)}
+    POOL = [f"192.168.{124 + n // 256}.{n % 256}" for n in range(500)]
+
+    @classmethod
+    @contextlib.contextmanager
+    def made(cls, folder, assets):
+        """A lab of its own; the API server is on the last node."""
+        with HomeLab(nodes=cls.NODES, subnet="192.168.120.0/21", client=562, controller=572) as lab:
+            control = lab.members["node-6"]
+            with RealCluster(folder, assets, control.ns, control.ip) as cluster:
+                home = cls(cluster, lab, folder)
+                home.ready()
+                yield home
+                home.end()
+
+    def default_config(self):
+        self.kube.apply((DEPLOY / "home/l2advertisement.yaml").read_text())
+        self.kube.save({"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "default-pool", "namespace": NAMESPACE},
+                        "spec": {"addresses": [f"{self.POOL[0]}-{self.POOL[-1]}"]}})
+
+    def advertise_from(self, *nodes):
+        """All addresses from these nodes; from all when none is named."""
+        only = [{"matchLabels": {"kubernetes.io/hostname": node}} for node in nodes]
+        self.kube.patch(path("L2Advertisement", NAMESPACE, "default"), {"spec": {"nodeSelectors": only or None}})
+
+    def serve_pool(self):
+        """A Service for each address."""
+        def some(first):
+            for n in range(first, len(self.POOL), 4):
+                self.serve(f"row-{n}", annotations={IPS: self.POOL[n]})
+        with ThreadPoolExecutor(4) as workers:
+            list(workers.map(some, range(4)))
 
 
 def one_answer(seen):

@@ -184,6 +184,26 @@ class HomeLab:
         _command("ip", "netns", "exec", ns, "sysctl", "-qw",
                  "net.ipv4.conf.all.arp_ignore=0", "net.ipv4.conf.eth0.arp_ignore=0")
 
+    def accept_pool(self, name, ranges):
+        """accept_vip() for whole networks, such as "192.168.122.128/28"."""
+        ns = self.ns(name)
+        self._ip(ns, *(f"route replace local {network} dev lo" for network in ranges))
+        _command("ip", "netns", "exec", ns, "sysctl", "-qw",
+                 "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.eth0.arp_ignore=1")
+
+    def deafen(self, hearer, sender):
+        """`hearer` hears nothing of `sender` any more, which goes on hearing it: a link that works one way only."""
+        port = self.members[hearer].ports["eth0"]
+        self._nft("add table bridge lab", "add chain bridge lab faults { type filter hook forward priority 0; }",
+                  f'add rule bridge lab faults oifname "{port}" ether saddr {self.mac(sender)} drop')
+
+    def undeafen(self):
+        self._nft("add table bridge lab", "delete table bridge lab")
+
+    def bridge_ip(self, *commands):
+        """ip commands where the bridge is."""
+        self._ip(self.bridge_ns, *commands)
+
     # Running things
 
     def ns(self, name):
@@ -237,6 +257,9 @@ class HomeLab:
     def _ip(self, ns, *commands):
         """Several ip commands in one process: a lab is built in half the time."""
         _command("ip", "-n", ns, "-batch", "-", input="\n".join(commands) + "\n")
+
+    def _nft(self, *commands):
+        _command("ip", "netns", "exec", self.bridge_ns, "nft", "-f", "-", input="\n".join(commands) + "\n")
 
     def _port_state(self, port, state):
         _command("ip", "netns", "exec", self.bridge_ns,

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from lab import proc
+from lab.traffic import longest_outage, runs
 
 REQUEST, REPLY = 1, 2
 BROADCAST = "ff:ff:ff:ff:ff:ff"
@@ -74,6 +75,9 @@ class Asker:
         longest_gap_ms      longest time without an answer, from gap_start on
         doubles             requests answered by two MACs or more: {"time", "macs"}
         changes             (time, mac) whenever another MAC answered than before
+        outage_ms           longest time in which each request stayed unanswered, from outage_start on; 0 if none did
+        spans               [first, last, requests, answers] of like requests in a row; an answer is its MAC,
+                            with "<" and the frame's own source where that is another (a guard's)
         """
         output, _ = self._process.communicate(timeout=30)
         return json.loads(output)
@@ -248,11 +252,11 @@ class _Record:
     """What one address was asked and answered."""
 
     def __init__(self):
-        self.requests = []   # (time sent, {mac: time of its reply})
+        self.requests = []   # (time sent, {mac: time of its reply}, answers as spans have them)
         self.latest = {}     # sender: its latest request
 
     def asked(self, sender, sent):
-        request = (sent, {})
+        request = (sent, {}, set())
         self.requests.append(request)
         self.latest[sender] = request
 
@@ -260,16 +264,20 @@ class _Record:
         request = self.latest.get(frame["tpa"])
         if request:
             request[1].setdefault(frame["sha"], frame["time"])
+            request[2].add(frame["sha"] if frame["sha"] == frame["eth_src"] else f"{frame['sha']}<{frame['eth_src']}")
 
     def summary(self, end):
-        answers = sorted((when, mac) for _, macs in self.requests for mac, when in macs.items())
+        answers = sorted((when, mac) for _, macs, _ in self.requests for mac, when in macs.items())
         gap, gap_start = self._longest_gap([when for when, _ in answers], end)
+        marks = [(sent, sorted(answers)) for sent, _, answers in self.requests]
+        outage, outage_start = longest_outage(marks, end)
         return {"asked": len(self.requests),
-                "unanswered": sum(not macs for _, macs in self.requests),
+                "unanswered": sum(not macs for _, macs, _ in self.requests),
                 "longest_gap_ms": round(gap * 1000, 3), "gap_start": gap_start,
                 "doubles": [{"time": sent, "macs": sorted(macs)}
-                            for sent, macs in self.requests if len(macs) > 1],
-                "changes": _changes(answers)}
+                            for sent, macs, _ in self.requests if len(macs) > 1],
+                "changes": _changes(answers),
+                "outage_ms": round(outage * 1000, 1), "outage_start": outage_start, "spans": runs(marks)}
 
     def _longest_gap(self, answered, end):
         # From the first question on and up to the end: an address nobody
