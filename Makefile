@@ -29,8 +29,7 @@ SIM_WRAP := ownership_step ownership_init liveness_take conflict_start conflict_
 	    responder_set responder_guard sha256
 L2LB     ?= $(BUILD)/l2lb
 
-.PHONY: all help deps demo demo-stop test sim test-sim test-unit test-table test-e2e test-standin bench-alloc bench-service bench-arp fuzz mutate test-planted \
-	variant-flags tools install clean
+.PHONY: all help deps demo demo-stop test sim test-sim test-unit test-table test-e2e test-standin test-planted mutate variant-flags bench-alloc bench-service bench-arp bench-failover fuzz tools install clean
 all: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tools
 tools: $(BUILD)/l2lb $(TOOLS) $(BENCH)
@@ -40,11 +39,12 @@ help:
 	@echo "make demo       show it working in a lab of network namespaces (KEEP=1 leaves the lab up)"
 	@echo "make test       all tests; parts: make test-unit, make test-planted, make test-table, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
 	@echo "make sim        many faults in simulated time: SEEDS=10000 schedules, START, ROW=name, JOBS; build/sim --seed N --verbose replays one"
+	@echo "make fuzz       fuzz the parsers of frames and netlink messages for TIME=600 seconds each (make test does it for 90, beside the rest)"
 	@echo "make mutate     break the cores, N=300 ways one at a time, and see whether a test notices: SEED, FILE=speaker/ownership.c, JOBS=2"
-	@echo "make fuzz       fuzz the parsers of frames and netlink messages for TIME=600 seconds each (make test does it for 30)"
 	@echo "make bench-alloc  what allocation costs, on a real API server with 10,000 Services (N=1000 for fewer)"
 	@echo "make bench-service  from a Service's creation to its first ARP answer and announcement, in the home lab"
 	@echo "make bench-arp  answers per second and latency against the kernel and three other responders (QUICK=1: a minute)"
+	@echo "make bench-failover  every fault RUNS=50 times as a client sees it, with pictures (ROW=dead,killed for some; hours for all)"
 	@echo "make install    install to PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make clean      remove what was built"
 
@@ -139,6 +139,9 @@ bench-alloc: all
 
 bench-arp: all
 	$(Q)$(PYTHON) tests/bench/arp.py $(BUILD) $(if $(QUICK),--quick)
+
+bench-failover: all
+	$(Q)L2LB=$(abspath $(L2LB)) $(PYTHON) tests/bench/failover.py --out $(BUILD)/bench $(if $(RUNS),--runs $(RUNS)) $(if $(ROW),--row $(ROW))
 
 .PHONY: unit-programs fuzz-programs
 unit-programs: $(UNITS)

@@ -125,7 +125,8 @@ static void begin(void *data)
 static void late(void *data)
 {
 	struct move *m = data;
-	char *why = mem_printf("asked for, and not done yet: is the speaker of %s running? Its log says more (and l2lb verify, who answers)", m->relocation.from);
+	char *why = mem_printf("asked for, and not done yet: are the speakers of %s and %s running? Their logs say more, and l2lb verify who answers",
+			       m->relocation.from, m->relocation.to);
 	free(m->relocation.why);
 	m->relocation.why = why;
 	report(m, EXIT_PENDING);

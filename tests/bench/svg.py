@@ -60,3 +60,78 @@ def chart(title, panels):
         x = LEFT + i * 130
         out += [f'<path d="M{x} {height - 22}h24" stroke="{colour}" stroke-width="3"/>', _text(x + 30, height - 18, name, "start")]
     return "\n".join([*out, "</svg>"]) + "\n"
+
+
+# Timelines: who answered when
+
+LANE, LANE_GAP, SCALE = 16, 8, 900   # height of a lane, between two, width of the whole time
+
+
+def _nice_step(seconds):
+    """About eight marks on an axis."""
+    step = 10 ** math.floor(math.log10(seconds / 8))
+    return next(step * factor for factor in (1, 2, 5, 10) if step * factor >= seconds / 8)
+
+
+def timeline(title, lanes, marks, zero, names):
+    """lanes: (label, [(first, last, who), ...]); who: None for nobody, "two", or (name, name of the guard or None). marks: (time, text).
+    zero: the time that the axis calls 0. names: those that get a colour, in the order of the legend."""
+    colours = dict(zip(names, COLOURS[2:] + COLOURS[:1]))
+    begin = min(spans[0][0] for _, spans in lanes if spans)
+    end = max(spans[-1][1] for _, spans in lanes if spans)
+    left, top = 210, 64 + 14 * len(marks)
+    bottom = top + len(lanes) * (LANE + LANE_GAP)
+    width, height = left + SCALE + 30, bottom + 84
+
+    def at(when):
+        return left + SCALE * (when - begin) / max(end - begin, 1e-3)
+
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="sans-serif">',
+           '<defs><pattern id="guard" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+           '<path d="M0 0v6" stroke="white" stroke-width="4"/></pattern></defs>',
+           "<style>.grid{stroke:#ddd;fill:none}.mark{stroke:#333;stroke-dasharray:3 3;fill:none}</style>",
+           f'<rect width="{width}" height="{height}" fill="white"/>', _text(width / 2, 26, title, size=16)]
+    out += _time_axis(at, begin, end, zero, top, bottom)
+    for i, (when, text) in enumerate(marks):
+        y = 54 + 14 * i
+        out += [f'<path d="M{at(when):.1f} {y}V{bottom}" class="mark"/>',
+                _text(at(when) + (4 if when < begin + (end - begin) * 0.7 else -4), y, f"{when - zero:.2f} s: {text}",
+                      "start" if when < begin + (end - begin) * 0.7 else "end", 11)]
+    for i, (label, spans) in enumerate(lanes):
+        y = top + i * (LANE + LANE_GAP)
+        out.append(_text(left - 8, y + 12, label, "end", 11))
+        out += [part for span, after in zip(spans, [*spans[1:], None]) for part in _span(at, y, span, after, colours)]
+    return "\n".join([*out, *_legend(left, height - 24, names, colours), "</svg>"]) + "\n"
+
+
+def _time_axis(at, begin, end, zero, top, bottom):
+    step = _nice_step(end - begin)
+    out = [_text((at(begin) + at(end)) / 2, bottom + 34, "seconds")]
+    for n in range(math.ceil((begin - zero) / step), math.floor((end - zero) / step) + 1):
+        x = at(zero + n * step)
+        out += [f'<path d="M{x:.1f} {top - 4}V{bottom}" class="grid"/>', _text(x, bottom + 16, f"{round(n * step, 6):g}", size=11)]
+    return out
+
+
+def _span(at, y, span, after, colours):
+    """Up to the next one; what lasts a moment is still seen."""
+    first, last, who = span
+    x = at(first)
+    width = max(at(after[0] if after else last) - x, 0.8)
+    fill = "#c0392b" if who is None else "#000" if who == "two" else colours.get(who[0], "#888")
+    text = "nobody" if who is None else "two answers" if who == "two" else who[0] + (f", guarded by {who[1]}" if who[1] else "")
+    box = f'x="{x:.1f}" y="{y}" width="{width:.1f}" height="{LANE}"'
+    out = [f'<rect {box} fill="{fill}"><title>{escape(text)}</title></rect>']
+    if who not in (None, "two") and who[1]:
+        out.append(f'<rect {box} fill="url(#guard)" opacity="0.6"/>')
+    return out
+
+
+def _legend(x, y, names, colours):
+    out = []
+    for text, fill in [*((name, colours[name]) for name in names), ("nobody", "#c0392b"), ("two answers", "#000")]:
+        out += [f'<rect x="{x}" y="{y - 10}" width="18" height="12" fill="{fill}"/>', _text(x + 23, y, text, "start", 11)]
+        x += 40 + 7 * len(text)
+    out += [f'<rect x="{x}" y="{y - 10}" width="18" height="12" fill="#888"/><rect x="{x}" y="{y - 10}" width="18" height="12" fill="url(#guard)" opacity="0.6"/>',
+            _text(x + 23, y, "striped: with its MAC, by a guard", "start", 11)]
+    return out

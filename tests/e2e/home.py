@@ -11,18 +11,22 @@ import signal
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
 import yaml
 
+from cluster.cluster import RealCluster
 from lab import l2lb, wire
 from lab.kube import path, wait
+from lab.netlab import HomeLab
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 NAMESPACE = "metallb-system"
 LEADER = "l2lb-controller"
+IPS = "metallb.io/loadBalancerIPs"
 FROM_POOL = "metallb.io/ip-allocated-from-pool"
 # Two missed intervals and what a busy machine adds: what the issue promises.
 TAKEOVER_MS = 700
@@ -66,7 +70,7 @@ def capabilities(made):
 class StatusWatch:
     """Follows all Services while a test runs: who showed which address, at any moment."""
 
-    def __init__(self, kube, seconds=120):
+    def __init__(self, kube, seconds=300):
         self.shown = {}        # "namespace/name": its addresses now
         self.shares = {}       # "namespace/name": its sharing key
         self.history = []      # (key, addresses) on each change
@@ -110,7 +114,7 @@ class StatusWatch:
             there = {f"{s['metadata']['namespace']}/{s['metadata']['name']}": addresses(s)
                      for s in self._kube.list(path("Service"))}
             return there == {key: ips for key, ips in self.shown.items() if key in there}
-        wait(same, 5, "the watch to catch up")
+        wait(same, 15, "the watch to catch up")
         assert self._thread.is_alive(), "the watch ended early: it proves nothing"
         return self
 
@@ -140,8 +144,12 @@ class Home:
         self._configs = {role: cluster.kubeconfig(f"system:serviceaccount:{NAMESPACE}:{role}", _ACCOUNT_GROUPS)
                          for role in ("controller", "speaker")}
         self._read = {}     # log: how much of it has been checked
-        self._api_down = False
+        self.api_down = False
+        self.speaker_flags = ()   # of speakers that are started without a word
+        self._vips = itertools.count()
+        self._bridges = set()
         self._api_starts = []   # (from, to): it refuses what it has not loaded the rules for yet
+        self._members = set(lab.members)
         self.set_up()
 
     def set_up(self):
@@ -168,7 +176,7 @@ class Home:
     def start_speaker(self, node, flags=()):
         env = {"METALLB_NODE_NAME": node, "METALLB_POD_NAME": f"speaker-{node}"}
         state = ["--state-file", str(self.folder / f"state-{node}.json")]   # each node has a disk of its own
-        self.speakers[node] = self._start(node, "speaker", node, [*state, *flags], env)
+        self.speakers[node] = self._start(node, "speaker", node, [*state, *(flags or self.speaker_flags)], env)
         return self.speakers[node]
 
     def _start(self, member, role, name, flags, env):
@@ -181,6 +189,14 @@ class Home:
         self._read[running] = 0
         return running
 
+    def up(self, speaker):
+        """It answers for what is its own when this returns."""
+        speaker.wait_log(event="ready")
+
+    def command(self, *argv):
+        """CompletedProcess of l2lb move, drain, ... as the cluster's administrator, at "ctl"."""
+        return self.lab.run("ctl", [l2lb.default_binary(), *argv, "--kubeconfig", self.cluster.admin(), "--namespace", NAMESPACE])
+
     def config_of(self, role):
         return self._configs[role]
 
@@ -190,7 +206,7 @@ class Home:
             for name in [name for name, other in group.items() if other is running]:
                 del group[name]
 
-    def stop(self, running, timeout=10):
+    def stop(self, running, timeout=20):
         """SIGTERM; it must end well. How long it took."""
         self.forget(running)
         started = time.monotonic()
@@ -206,13 +222,13 @@ class Home:
 
     def stop_api(self):
         self.cluster.stop_apiserver(signal.SIGKILL)
-        self._api_down = True
+        self.api_down = True
 
     def start_api(self):
         started = time.time()
         self.cluster.start_apiserver()
-        self._api_down = False
-        self._api_starts.append((started, time.time() + 1))
+        self.api_down = False
+        self._api_starts.append((started, time.time() + 10))
 
     # Around each test
 
@@ -224,18 +240,25 @@ class Home:
         if "controller" not in self.controllers:
             self.start_controller()
         for speaker in fresh:
-            speaker.wait_log(event="ready")
-        wait(lambda: self.holder_of(LEADER).startswith("controller_"), 20, "a leader")
+            self.up(speaker)
+        wait(lambda: self.holder_of(LEADER).startswith("controller_"), 40, "a leader")
         if fresh:
-            time.sleep(0.4)   # for the peers to have met
+            wait(self._have_met, 30, "the speakers to have met")
+
+    def _have_met(self):
+        """Each speaker has heard each other one on the network that all nodes share."""
+        return all(self.state_of_peer(speaker, other) == "alive" for node, speaker in self.speakers.items() for other in self.nodes if other != node)
+
+    @staticmethod
+    def state_of_peer(speaker, node, interface="eth0"):
+        """What a speaker has last said of another node: "alive", ..., None."""
+        said = [line["state"] for line in speaker.logs() if line.get("event") in ("peerState", "peerDown")
+                and (line["peer"], line["interface"]) == (node, interface)]
+        return said[-1] if said else None
 
     def clean(self):
         """Nothing of a test is left for the next one; what is wrong in the logs fails the test."""
-        for running in [*self.controllers.values(), *self.speakers.values()]:
-            running.resume()
-        if self._api_down:
-            self.start_api()
-        self._mend_network()
+        self._mend()
         for service in self.kube.list(path("Service")):
             if service["metadata"]["name"] != "kubernetes":
                 self.kube.delete(path("Service", service["metadata"]["namespace"], service["metadata"]["name"]))
@@ -246,21 +269,28 @@ class Home:
         for lease in self.strangers():
             self.kube.delete(path("Lease", NAMESPACE, f"foreign-{lease}"))
         self.ready()
-        wait(lambda: not self.records(), 15, "the records to go")
+        self.wait_no_records()
         self.check_logs()
+
+    def mended(self):
+        """Everybody is there again; Services stay."""
+        self._mend()
+        self.ready()
+
+    def wait_no_records(self):
+        wait(lambda: not self.records(), 30, "the records to go")
+
+    def _mend(self):
+        for running in [*self.controllers.values(), *self.speakers.values()]:
+            running.resume()
+        if self.api_down:
+            self.start_api()
+        self._mend_network()
 
     def _mend_network(self):
         for node in [*self.nodes, "ctl"]:
-            # A port without carrier cannot be told to forward.
             self.lab.run(node, ["ip", "link", "set", "eth0", "up"], check=True)
-            wait(lambda name=node: self._restored(name), 2, f"the port of {node}")
-
-    def _restored(self, node):
-        try:
             self.lab.restore(node)
-        except RuntimeError:
-            return False
-        return True
 
     def _clean_config(self):
         for kind, keep in (("IPAddressPool", "default-pool"), ("L2Advertisement", "default")):
@@ -289,12 +319,53 @@ class Home:
         return any(begin <= at <= end for begin, end in self._api_starts)
 
     def end(self):
-        """All processes, each well."""
+        """All processes, each well; and what they and the tests have left in the network and the cluster goes."""
+        try:
+            leaving = [*self.controllers.values(), *self.speakers.values()]
+            for running in leaving:   # all at once: none waits for another one to take over
+                running.process.send_signal(signal.SIGTERM)
+            for running in leaving:
+                assert running.process.wait(20) == 0, f"after SIGTERM:\n{running.text()[-2000:]}"
+                self.forget(running)
+            self.check_logs()
+        finally:
+            self._leave_nothing()
+
+    def _leave_nothing(self):
         for running in [*self.controllers.values(), *self.speakers.values()]:
-            self.stop(running)
-        self.check_logs()
+            self.kill9(running)
+        for name in set(self.lab.members) - self._members:
+            self.lab.remove_member(name)
+        # Events of what stays, of pools and nodes, too: the next ones look for their own.
+        for kind in ("Lease", "ConfigurationState", "Event"):
+            for made in self.kube.list(path(kind, NAMESPACE)):
+                self.kube.delete(path(kind, NAMESPACE, made["metadata"]["name"]))
+
+    # A way to the API server that is not the clients' network
+
+    def second_way(self, node):
+        """The node and the control plane's reach each other by cards of their own, and use them."""
+        if "mgmt0" not in self._bridges:
+            self.lab.add_bridge("mgmt0", "10.9.0.1/24")
+            self._bridges.add("mgmt0")
+        for here, there in ((node, "k8s-control"), ("k8s-control", node)):
+            host, peer = (self.lab.ip(name).rpartition(".")[2] for name in (here, there))
+            self.lab.plug(here, "mgmt", f"10.9.0.{host}/24", f"02:00:00:09:00:{int(host):02x}", bridge="mgmt0")
+            # With the address of the usual way as source, connections outlive the change.
+            self.lab.run(here, ["ip", "route", "add", f"{self.lab.ip(there)}/32", "via", f"10.9.0.{peer}", "dev", "mgmt",
+                                "src", self.lab.ip(here)], check=True)
+        time.sleep(1)   # for the speakers to see it
+
+    def no_second_way(self, node):
+        for name in (node, "k8s-control"):
+            self.lab.run(name, ["ip", "link", "del", "mgmt"])
 
     # Services
+
+    def free_vip(self, node):
+        """An address of the pool whose first choice is this node, another one each time."""
+        fitting = [ip for ip in map(vip, range(100, 151)) if preferred(self.nodes, ip)[0] == node and not self.record(ip)]
+        return fitting[next(self._vips) % len(fitting)]
 
     def serve(self, name, node="worker-1", ip="10.244.1.5", endpoints=None, port=80, **spec):
         """A LoadBalancer with an endpoint; does not wait."""
@@ -304,11 +375,13 @@ class Home:
     def service(self, name, namespace="default"):
         return self.kube.get(path("Service", namespace, name))
 
-    def address(self, name, timeout=5):
+    # What is waited for is waited for long: how soon it comes is what tests with a clock of their own are about.
+
+    def address(self, name, timeout=20):
         """The address a Service has been given."""
         return wait(lambda: addresses(self.service(name)), timeout, f"an address for {name}")[0]
 
-    def announced(self, name, timeout=8, **spec):
+    def announced(self, name, timeout=20, **spec):
         """Makes a Service and waits until its address is answered for: (address, owner)."""
         self.serve(name, **spec)
         ip = self.address(name)
@@ -324,7 +397,7 @@ class Home:
         return [event for event in self.kube.list(path("Event.events.k8s.io", of["metadata"].get("namespace")))
                 if event["regarding"].get("uid") == of["metadata"]["uid"] and reason in (None, event["reason"])]
 
-    def wait_event(self, of, reason, timeout=5):
+    def wait_event(self, of, reason, timeout=20):
         return wait(lambda: self.events(of, reason), timeout, f"an Event {reason}")[0]
 
     def shown(self):
@@ -360,25 +433,32 @@ class Home:
     def holder(self, ip):
         return self.holder_of(f"ip-{ip}")
 
-    def owner(self, ip, timeout=8):
+    def owner(self, ip, timeout=20):
         return wait(lambda: self.holder(ip), timeout, f"an owner of {ip}")
+
+    def put_on(self, ip, node):
+        """The address is on this node: where plain order puts it, unless the node has its share; then it is moved."""
+        if self.owner(ip) != node:
+            self.kube.patch(path("Lease", NAMESPACE, f"ip-{ip}"), {"metadata": {"annotations": {"l2lb.io/successor": node}}})
+        wait(lambda: self.holder(ip) == node, 8, f"{node} to have {ip}")
 
     # The wire
 
-    def macs(self, ip, count=3):
+    def macs(self, ip, count=3, timeout=0.3):
         """Who answers, over some requests; "nobody" is one of the answers."""
-        return {reply["mac"] for replies in wire.ask(self.client, ip, count, timeout=0.3) for reply in replies or [{"mac": "nobody"}]}
+        return {reply["mac"] for replies in wire.ask(self.client, ip, count, timeout) for reply in replies or [{"mac": "nobody"}]}
 
-    def answered_by(self, ip, node, timeout=3):
+    def answered_by(self, ip, node, timeout=15):
         """Just this node answers each request, from within `timeout` seconds on."""
         wait(lambda: self.macs(ip, 1) == {self.lab.mac(node)}, timeout, f"{node} ({self.lab.mac(node)}) to answer for {ip}")
-        assert self.macs(ip) == {self.lab.mac(node)}
+        # On a busy machine an answer takes its time.
+        assert self.macs(ip, timeout=2) == {self.lab.mac(node)}
 
     def silent_from_nodes(self, ip):
         """None of our nodes answers, whoever else does."""
         assert not self.macs(ip) & {self.lab.mac(node) for node in self.nodes}
 
-    def silent(self, ip, timeout=3):
+    def silent(self, ip, timeout=15):
         wait(lambda: self.macs(ip, 1) == {"nobody"}, timeout, f"silence for {ip}")
         assert self.macs(ip) == {"nobody"}
 
@@ -386,8 +466,49 @@ class Home:
         return {self.lab.mac(node): node for node in self.nodes}[mac]
 
     def asker(self, *ips, hz=500):
-        """Requests in turn from 25 senders: at 500 per second a reply may take 50 ms and still counts for its own."""
-        return wire.Asker(self.client, list(ips), hz, senders=[vip(n) for n in range(210, 235)])
+        """Requests in turn from 40 senders: at 500 per second a reply may take 80 ms and still counts for its own."""
+        return wire.Asker(self.client, list(ips), hz, senders=[vip(n) for n in range(210, 250)])
+
+    def all_answered(self, ips):
+        """Each of many is answered, by whomever."""
+        return all(wire.ask(self.client, ip, timeout=0.3, settle=0)[0] for ip in ips)
+
+
+class ManyHome(Home):
+    """Six nodes and a pool of 500 addresses, all of which node-1 can be given."""
+
+    NODES = {f"node-{n}": 521 + n for n in range(1, 7)}
+    POOL = [f"192.168.{124 + n // 256}.{n % 256}" for n in range(500)]
+
+    @classmethod
+    @contextlib.contextmanager
+    def made(cls, folder, assets):
+        """A lab of its own; the API server is on the last node."""
+        with HomeLab(nodes=cls.NODES, subnet="192.168.120.0/21", client=562, controller=572) as lab:
+            control = lab.members["node-6"]
+            with RealCluster(folder, assets, control.ns, control.ip) as cluster:
+                home = cls(cluster, lab, folder)
+                home.ready()
+                yield home
+                home.end()
+
+    def default_config(self):
+        self.kube.apply((DEPLOY / "home/l2advertisement.yaml").read_text())
+        self.kube.save({"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "default-pool", "namespace": NAMESPACE},
+                        "spec": {"addresses": [f"{self.POOL[0]}-{self.POOL[-1]}"]}})
+
+    def advertise_from(self, *nodes):
+        """All addresses from these nodes; from all when none is named."""
+        only = [{"matchLabels": {"kubernetes.io/hostname": node}} for node in nodes]
+        self.kube.patch(path("L2Advertisement", NAMESPACE, "default"), {"spec": {"nodeSelectors": only or None}})
+
+    def serve_pool(self):
+        """A Service for each address."""
+        def some(first):
+            for n in range(first, len(self.POOL), 4):
+                self.serve(f"row-{n}", annotations={IPS: self.POOL[n]})
+        with ThreadPoolExecutor(4) as workers:
+            list(workers.map(some, range(4)))
 
 
 def one_answer(seen):

@@ -112,7 +112,7 @@ static int perform(struct simapi *s, const char *method, const struct simquery *
 		return q->name ? get(s, q, replyp, e) : simapi_list_request(s, q, replyp, e);
 	if ((put || post) && !is_type(content_type ? content_type : "application/json", "application/json"))
 		return simfail(e, 415, "UnsupportedMediaType", "the body of the request was in an unknown format");
-	if (post && !q->name)
+	if (post && (!q->name || (q->kind->custom && !q->sub)))   /* of custom resources a name in the path is not looked at */
 		return simapi_create(s, q, body, replyp, e);
 	if (put && q->name) {
 		int code = simapi_update(s, q, body, replyp, &created, e);

@@ -29,6 +29,7 @@ void simapi_set_time(struct simapi *s, int64_t seconds);
 
 /* One request, done at once. Returns the HTTP status; *replyp: a new reference to the object, list or Status.
  * method: GET (object or list), POST, PUT, PATCH (merge patch only, else 415), DELETE (body: DeleteOptions or NULL).
+ * Of guards that fail: a resourceVersion is 409 everywhere, a uid in PUT and DELETE too, but 422 in PATCH (all as measured).
  * content_type may be NULL for JSON. The body is not modified. fieldManager and other parameters that change nothing
  * here are ignored; a GET with watch=1 is 405: see simapi_watch. */
 int simapi_request(struct simapi *s, const char *method, const char *path_and_query, const char *content_type, const json_t *body,

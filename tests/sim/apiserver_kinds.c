@@ -1,5 +1,6 @@
 #include "tests/sim/apiserver_kinds.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <string.h>
 
@@ -103,15 +104,22 @@ static int check_lease(const json_t *object, const json_t *old, struct simerror 
 
 /* ---- Node ---- */
 
+static const char *const INFO[] = {"machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion",
+	"kubeProxyVersion", "operatingSystem", "architecture"};
+
 static void prepare_node(json_t *object, const json_t *old, struct simalloc *alloc)
 {
 	(void)alloc;
 	/* Nodes are the exception: the kubelet registers with its status in the POST. */
 	if (old)
 		keep_status(object, old);
-	simpart(object, "spec");
-	simpart(simpart(simpart(object, "status"), "daemonEndpoints"), "kubeletEndpoint");
-	simdefault(simpart(simpart(simpart(object, "status"), "daemonEndpoints"), "kubeletEndpoint"), "Port", json_integer(0));
+	json_t *spec = simpart(object, "spec"), *status = simpart(object, "status");
+	simdefault(simpart(simpart(status, "daemonEndpoints"), "kubeletEndpoint"), "Port", json_integer(0));
+	for (size_t i = 0; i < sizeof(INFO) / sizeof(INFO[0]); i++)
+		simdefault(simpart(status, "nodeInfo"), INFO[i], json_string(""));
+	/* Admission holds every new Node for not ready. */
+	if (!old && !json_object_get(spec, "taints"))
+		json_object_set_new(spec, "taints", json_pack("[{s:s, s:s}]", "key", "node.kubernetes.io/not-ready", "effect", "NoSchedule"));
 }
 
 /* ---- EndpointSlice ---- */
@@ -119,15 +127,35 @@ static void prepare_node(json_t *object, const json_t *old, struct simalloc *all
 static void prepare_slice(json_t *object, const json_t *old, struct simalloc *alloc)
 {
 	size_t i;
-	json_t *port;
+	json_t *port, *endpoint;
 	(void)old;
 	(void)alloc;
-	simdefault(object, "endpoints", json_null());
+	if (!json_array_size(json_object_get(object, "endpoints")))
+		json_object_set_new(object, "endpoints", json_null());
+	json_array_foreach(json_object_get(object, "endpoints"), i, endpoint)
+		simpart(endpoint, "conditions");
 	simdefault(object, "ports", json_null());
 	json_array_foreach(json_object_get(object, "ports"), i, port) {
 		simdefault(port, "name", json_string(""));
 		simdefault(port, "protocol", json_string("TCP"));
 	}
+}
+
+static int check_endpoints(const json_t *endpoints, const char *type, struct simerror *e)
+{
+	unsigned char bytes[16];
+	size_t i, j;
+	json_t *endpoint, *address;
+	int family = strcmp(type, "IPv4") == 0 ? AF_INET : AF_INET6;
+	json_array_foreach(endpoints, i, endpoint) {
+		const json_t *addresses = json_object_get(endpoint, "addresses");
+		if (!json_array_size(addresses))
+			return siminvalid(e, "endpoints[].addresses", "Required value: must contain at least 1 address");
+		json_array_foreach(addresses, j, address)
+			if (strcmp(type, "FQDN") != 0 && (!json_is_string(address) || inet_pton(family, json_string_value(address), bytes) != 1))
+				return siminvalid(e, "endpoints[].addresses", family == AF_INET ? "must be an IPv4 address" : "must be an IPv6 address");
+	}
+	return 0;
 }
 
 static int check_slice(const json_t *object, const json_t *old, struct simerror *e)
@@ -139,7 +167,7 @@ static int check_slice(const json_t *object, const json_t *old, struct simerror 
 		return siminvalid(e, "addressType", "Unsupported value");
 	if (old && strcmp(simtext(old, "addressType"), type) != 0)
 		return siminvalid(e, "addressType", "field is immutable");
-	return 0;
+	return check_endpoints(json_object_get(object, "endpoints"), type, e);
 }
 
 /* ---- Namespace, custom resources ---- */
@@ -213,8 +241,8 @@ const struct simkind simkinds[SIMKINDS] = {
 	{"", "v1", "configmaps", "ConfigMap", .namespaced = true},
 	{"", "v1", "events", "Event", .namespaced = true, .counted = true},
 	{"events.k8s.io", "v1", "events", "Event", .namespaced = true, .counted = true},
-	{"discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", .namespaced = true, .generation = true, .prepare = prepare_slice,
-	 .check = check_slice},
+	{"discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", .namespaced = true, .generation = true, .labels_count = true,
+	 .prepare = prepare_slice, .check = check_slice},
 	{"coordination.k8s.io", "v1", "leases", "Lease", .namespaced = true, .conditional = true, .put_creates = true, .decode = decode_lease,
 	 .check = check_lease},
 	{METALLB, "ipaddresspools", "IPAddressPool", CUSTOM, .prepare = prepare_pool, .check = check_pool},
@@ -299,6 +327,8 @@ int simkind_decode(const struct simkind *k, json_t *object, struct simerror *e)
 		return simfail(e, 400, "BadRequest", "Object 'Kind' is missing in the request body");
 	simdefault(object, "kind", json_string(k->kind));
 	simdefault(object, "apiVersion", json_string(version));
+	if (k->custom && strcmp(simtext(object, "apiVersion"), version) == 0 && strcmp(simtext(object, "kind"), k->kind) != 0)
+		return siminvalid(e, "kind", "Invalid value");
 	if (strcmp(simtext(object, "kind"), k->kind) != 0 || strcmp(simtext(object, "apiVersion"), version) != 0)
 		return simfail(e, 400, "BadRequest", "the API version in the data does not match the expected API version (%s, Kind=%s)", version, k->kind);
 	simdefault(object, "metadata", json_object());
@@ -349,12 +379,21 @@ int simkind_check(const struct simkind *k, const json_t *object, const json_t *o
 	return code;
 }
 
+static bool same_labels(const json_t *object, const json_t *old)
+{
+	const json_t *labels = json_object_get(json_object_get(object, "metadata"), "labels");
+	const json_t *before = json_object_get(json_object_get(old, "metadata"), "labels");
+	return labels == before || (labels && before && json_equal(labels, before));
+}
+
 bool simkind_next_generation(const struct simkind *k, const json_t *object, const json_t *old)
 {
 	const char *key;
 	json_t *value;
 	if (!k->generation)
 		return false;
+	if (k->labels_count && !same_labels(object, old))
+		return true;
 	if (json_object_size(object) != json_object_size(old) && !k->status)
 		return true;
 	json_object_foreach((json_t *)object, key, value)

@@ -10,7 +10,8 @@
 
 #include "tests/sim/apiserver_query.h"
 
-/* Where the cluster addresses and ports of Services come from: no two are the same until they are used up. */
+/* Where the cluster addresses and ports of Services come from: no two are the same until they are used up. NULL: none are
+ * given, as when a PUT to /status makes a Service. */
 struct simalloc {
 	unsigned addresses, ports;
 };
@@ -20,6 +21,7 @@ struct simkind {
 	bool namespaced;
 	bool status;            /* has /status, and writes elsewhere do not change the status */
 	bool generation;        /* metadata.generation counts changes beside metadata and status */
+	bool labels_count;      /* for the generation, too */
 	bool conditional;       /* PUT needs a resourceVersion */
 	bool put_creates;       /* PUT of a missing object creates it */
 	bool returns_deleted;   /* DELETE answers with the object, not with a Status */

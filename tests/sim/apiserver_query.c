@@ -148,17 +148,18 @@ static void add_value(struct simlabel *l, char *value)
 /* The list of in (a,b); true when it is well formed. */
 static bool parse_values(const char **pp, struct simlabel *l)
 {
-	if (**pp != '(')
+	char next = **pp;
+	if (next != '(')
 		return false;
-	++*pp;
 	do {
+		++*pp;
 		add_value(l, word(pp, " ,()"));
-		if (**pp == ')') {
-			*pp = skip_blanks(*pp + 1);
-			return true;
-		}
-	} while (*(*pp)++ == ',');
-	return false;
+		next = **pp;
+	} while (next == ',');
+	if (next != ')')
+		return false;
+	*pp = skip_blanks(*pp + 1);
+	return true;
 }
 
 static bool parse_operator(const char **pp, struct simlabel *l)
@@ -272,7 +273,7 @@ int simquery_number(const char *text, uint64_t *versionp, struct simerror *e)
 	char *end;
 	*versionp = strtoull(text, &end, 10);
 	if (*end || !*text || strspn(text, "0123456789") != strlen(text))
-		return simfail(e, 422, "Invalid", "ListOptions.meta.k8s.io \"\" is invalid: resourceVersion: Invalid value: \"%.100s\"", text);
+		return simfail(e, 400, "BadRequest", "invalid resource version: resourceVersion: Invalid value: \"%.100s\"", text);
 	return 0;
 }
 

@@ -86,14 +86,13 @@ json_t *simapi_list(struct simapi *s, const struct simquery *q, uint64_t version
 	const char *next = NULL;
 	bounds(&v, q, from, &first, &end);
 	for (size_t i = first; i < end; i++) {
-		if (!simquery_selects(q, v.items[i].object))
-			continue;
-		if (!limit || json_array_size(items) < limit) {
-			json_array_append_new(items, list_item(k, v.items[i].object));
-			continue;
+		if (limit && json_array_size(items) == limit) {   /* the rest is not looked at: none of it may be selected */
+			left = end - i;
+			next = v.items[i].key;
+			break;
 		}
-		left++;
-		next = next ? next : v.items[i].key;
+		if (simquery_selects(q, v.items[i].object))
+			json_array_append_new(items, list_item(k, v.items[i].object));
 	}
 	if (next) {
 		char *token = token_make(version, false, next);
@@ -136,7 +135,7 @@ static int continue_list(struct simapi *s, const struct simquery *q, json_t **re
 }
 
 /* The version a new list shows. */
-static int list_version(struct simapi *s, const struct simquery *q, uint64_t *versionp, struct simerror *e)
+static int list_version(struct simapi *s, const struct simquery *q, size_t limit, uint64_t *versionp, struct simerror *e)
 {
 	uint64_t wanted = 0;
 	int code = q->version ? simquery_number(q->version, &wanted, e) : 0;
@@ -151,22 +150,30 @@ static int list_version(struct simapi *s, const struct simquery *q, uint64_t *ve
 	if (wanted > s->version)
 		return simfail(e, 504, "Timeout", "Timeout: Too large resource version: %llu, current: %llu", (unsigned long long)wanted,
 			       (unsigned long long)s->version);
-	if (!exact && !(wanted && q->limit && !q->match))   /* a version with a limit has always meant exactly this one */
+	if (!exact && !(wanted && limit && !q->match))   /* a version with a limit has always meant exactly this one */
 		return 0;
 	*versionp = wanted;
 	return wanted < simapi_table(s, q->kind)->floor ? expired(e, wanted) : 0;
 }
 
+static bool selects_name(const struct simquery *q)
+{
+	for (size_t i = 0; i < q->n_fields; i++)
+		if (strcmp(q->fields[i].path, "metadata.name") == 0 && !q->fields[i].not)
+			return true;
+	return false;
+}
+
 int simapi_list_request(struct simapi *s, const struct simquery *q, json_t **replyp, struct simerror *e)
 {
 	uint64_t version;
+	/* A selected name is read by itself, and version 0 served from the watch cache: neither is paged. */
+	size_t limit = selects_name(q) || (q->version && strcmp(q->version, "0") == 0) ? 0 : q->limit;
 	if (q->token)
 		return continue_list(s, q, replyp, e);
-	int code = list_version(s, q, &version, e);
-	/* Version 0 is served from the watch cache, which does not page. */
-	bool cached = q->version && strcmp(q->version, "0") == 0;
+	int code = list_version(s, q, limit, &version, e);
 	if (code == 0)
-		*replyp = simapi_list(s, q, version, NULL, cached ? 0 : q->limit);
+		*replyp = simapi_list(s, q, version, NULL, limit);
 	return code;
 }
 

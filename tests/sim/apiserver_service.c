@@ -113,7 +113,7 @@ static void drop_for_type(json_t *spec, const json_t *old)
 }
 
 /* Single stack IPv4, unless the client says otherwise; IPv6 families get addresses too, so that dual stack can be simulated. */
-static void allocate_addresses(json_t *spec, struct simalloc *alloc)
+static void allocate_addresses(json_t *spec, const json_t *old, struct simalloc *alloc)
 {
 	if (is_type(spec, "ExternalName"))
 		return;
@@ -123,6 +123,8 @@ static void allocate_addresses(json_t *spec, struct simalloc *alloc)
 		json_object_set_new(spec, "clusterIPs", json_pack("[s]", "None"));
 		return;
 	}
+	if (old && !is_type(old, "ExternalName") && !json_object_get(spec, "clusterIP"))   /* one that never got any, see simalloc */
+		return;
 	if (!json_object_get(spec, "clusterIPs")) {
 		json_object_set_new(spec, "clusterIPs", json_array());
 		if (json_object_get(spec, "clusterIP"))
@@ -155,7 +157,7 @@ static json_t *ingresses(const json_t *object)
 	return json_object_get(json_object_get(json_object_get(object, "status"), "loadBalancer"), "ingress");
 }
 
-/* Defaulting happens on decoding, so it touches whatever is in the status whenever the type is LoadBalancer. */
+/* Defaulting happens on decoding, so it touches whatever is in the status whenever the type that was sent is LoadBalancer. */
 static void default_ip_mode(json_t *object)
 {
 	size_t i;
@@ -178,18 +180,20 @@ void simservice_prepare(json_t *object, const json_t *old, struct simalloc *allo
 		if (!is_type(spec, "LoadBalancer"))
 			json_object_set_new(simpart(object, "status"), "loadBalancer", json_object());
 	}
-	allocate_addresses(spec, alloc);
-	allocate_ports(spec, alloc);
+	if (alloc) {
+		allocate_addresses(spec, before, alloc);
+		allocate_ports(spec, alloc);
+	}
 	default_ip_mode(object);
 }
 
 void simservice_prepare_status(json_t *object, const json_t *old)
 {
-	json_object_set_new(object, "spec", json_deep_copy(json_object_get(old, "spec")));
 	json_t *balancer = simpart(simpart(object, "status"), "loadBalancer"), *ingress = json_object_get(balancer, "ingress");
 	if (ingress && !json_array_size(ingress))
 		json_object_del(balancer, "ingress");
 	default_ip_mode(object);
+	json_object_set_new(object, "spec", json_deep_copy(json_object_get(old, "spec")));
 }
 
 static int check_spec(const json_t *spec, struct simerror *e)
@@ -200,6 +204,8 @@ static int check_spec(const json_t *spec, struct simerror *e)
 		return siminvalid(e, "spec.ports", "Required value");
 	if (json_object_get(spec, "loadBalancerClass") && !is_type(spec, "LoadBalancer"))
 		return siminvalid(e, "spec.loadBalancerClass", "Forbidden: may only be used when `type` is 'LoadBalancer'");
+	if (json_object_get(spec, "allocateLoadBalancerNodePorts") && !is_type(spec, "LoadBalancer"))
+		return siminvalid(e, "spec.allocateLoadBalancerNodePorts", "Forbidden: may only be used when `type` is 'LoadBalancer'");
 	if (json_object_get(spec, "externalTrafficPolicy") && !is_external(spec))
 		return siminvalid(e, "spec.externalTrafficPolicy", "may only be set for externally-accessible services");
 	return 0;
@@ -222,6 +228,8 @@ static int check_ingress(const json_t *ingress, struct simerror *e)
 	const char *ip = simtext(ingress, "ip"), *mode = simtext(ingress, "ipMode");
 	if (*ip && inet_pton(AF_INET, ip, bytes) != 1 && inet_pton(AF_INET6, ip, bytes) != 1)
 		return siminvalid(e, "status.loadBalancer.ingress[].ip", "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+	if (*ip && !*mode)
+		return siminvalid(e, "status.loadBalancer.ingress[].ipMode", "Required value: must be specified when `ip` is set");
 	if (!*ip && *mode)
 		return siminvalid(e, "status.loadBalancer.ingress[].ipMode", "may not be specified when `ip` is not set");
 	if (*mode && strcmp(mode, "VIP") != 0 && strcmp(mode, "Proxy") != 0)

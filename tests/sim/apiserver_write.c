@@ -70,7 +70,7 @@ static int conflict(const struct simkind *k, const char *name, const char *why, 
 static const char *const SERVER_ONLY[] = {"creationTimestamp", "uid", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"};
 #define N_SERVER_ONLY (sizeof(SERVER_ONLY) / sizeof(SERVER_ONLY[0]))
 
-static int check_place(const struct simquery *q, json_t *meta, struct simerror *e)
+static int check_place(const struct simquery *q, const char *name, json_t *meta, struct simerror *e)
 {
 	if (!q->kind->namespaced)
 		json_object_del(meta, "namespace");
@@ -78,10 +78,10 @@ static int check_place(const struct simquery *q, json_t *meta, struct simerror *
 		simdefault(meta, "namespace", json_string(q->name_space));
 	if (q->kind->namespaced && strcmp(simtext(meta, "namespace"), q->name_space) != 0)
 		return simfail(e, 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request");
-	if (q->name) {
-		simdefault(meta, "name", json_string(q->name));
-		if (strcmp(simtext(meta, "name"), q->name) != 0)
-			return simfail(e, 400, "BadRequest", "the name of the object (%s) does not match the name on the URL (%s)", simtext(meta, "name"), q->name);
+	if (name) {
+		simdefault(meta, "name", json_string(name));
+		if (strcmp(simtext(meta, "name"), name) != 0)
+			return simfail(e, 400, "BadRequest", "the name of the object (%s) does not match the name on the URL (%s)", simtext(meta, "name"), name);
 	}
 	return 0;
 }
@@ -121,13 +121,14 @@ static int create(struct simapi *s, const struct simquery *q, json_t *object, st
 	if (k->namespaced && !simstore_get(simapi_table(s, simkind_find("", "v1", "namespaces")), q->name_space))
 		return not_found(simkind_find("", "v1", "namespaces"), q->name_space, e);
 	for (size_t i = 0; i < N_SERVER_ONLY; i++)
-		json_object_del(meta, SERVER_ONLY[i]);
+		if (strcmp(SERVER_ONLY[i], "generation") != 0)   /* of kinds that do not count it, it stays what the client says */
+			json_object_del(meta, SERVER_ONLY[i]);
 	json_object_del(meta, "resourceVersion");
 	json_object_set_new(meta, "uid", json_sprintf("00000000-0000-4000-8000-%012llx", (unsigned long long)++s->serial));
 	json_object_set_new(meta, "creationTimestamp", now_text(s));
 	if (k->generation)
 		json_object_set_new(meta, "generation", json_integer(1));
-	simkind_prepare(k, NULL, object, NULL, &s->alloc);
+	simkind_prepare(k, NULL, object, NULL, q->sub ? NULL : &s->alloc);
 	code = simkind_check(k, object, NULL, e);
 	if (code)
 		return code;
@@ -150,7 +151,7 @@ int simapi_create(struct simapi *s, const struct simquery *q, const json_t *body
 	if (code == 0 && q->kind->namespaced && !q->name_space)
 		code = simfail(e, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
 	if (code == 0)
-		code = check_place(q, metadata_of(object), e);
+		code = check_place(q, NULL, metadata_of(object), e);
 	if (code == 0 && *simtext(metadata_of(object), "resourceVersion"))
 		code = simfail(e, 500, "", "resourceVersion should not be set on objects to be created");
 	if (code == 0)
@@ -186,14 +187,15 @@ static int check_guards(const struct simapi *s, const struct simquery *q, const 
 	return 0;
 }
 
-/* The last finalizer going away from a deleted object is what finally removes it. */
-static json_t *settle(struct simapi *s, const struct simquery *q, const char *key, json_t *object)
+/* The last finalizer going away from a deleted object removes it instead: there is one event, and it shows what was stored
+ * before; the answer shows what was sent. */
+static void settle(struct simapi *s, const struct simquery *q, const char *key, const json_t *old, json_t *object)
 {
 	const json_t *meta = metadata_of(object);
-	store(s, q->kind, object);
 	if (json_object_get(meta, "deletionTimestamp") && !json_object_get(meta, "finalizers"))
-		return drop(s, q->kind, key, object);
-	return json_incref(object);
+		json_decref(drop(s, q->kind, key, old));
+	else
+		store(s, q->kind, object);
 }
 
 /* The common end of PUT and PATCH: locking, defaults, checks, store. `object` is decoded and nobody else's. */
@@ -218,7 +220,9 @@ static int commit(struct simapi *s, const struct simquery *q, const char *key, c
 	}
 	if (simkind_next_generation(k, object, old))
 		json_object_set_new(meta, "generation", json_integer(json_integer_value(json_object_get(before, "generation")) + 1));
-	*replyp = q->dry ? json_incref(object) : settle(s, q, key, object);
+	if (!q->dry)
+		settle(s, q, key, old, object);
+	*replyp = json_incref(object);
 	return 0;
 }
 
@@ -227,17 +231,17 @@ static int update_found(struct simapi *s, const struct simquery *q, const char *
 {
 	const json_t *meta = metadata_of(object);
 	const char *uid = simtext(meta, "uid");
-	/* Also when the object is gone: this precondition is looked at first. */
+	if (!old && !q->kind->put_creates)
+		return not_found(q->kind, q->name, e);
+	/* Where it could be created, also when it is gone: this precondition is looked at first. */
 	if (*uid && strcmp(uid, simtext(metadata_of(old), "uid")) != 0 && s->fault != SIMAPI_IGNORES_UID)
 		return conflict(q->kind, q->name, "StorageError: invalid object, Code: 4, Precondition failed: UID in precondition", e);
-	*createdp = !old && q->kind->put_creates && !q->sub;
+	*createdp = !old;   /* by a PUT to its status too */
 	if (*createdp) {
 		int code = create(s, q, object, e);
 		*replyp = code ? NULL : json_incref(object);
 		return code;
 	}
-	if (!old)
-		return not_found(q->kind, q->name, e);
 	if (q->kind->conditional && !*simtext(meta, "resourceVersion"))
 		return siminvalid(e, "metadata.resourceVersion", "Invalid value: 0: must be specified for an update");
 	return commit(s, q, key, old, object, false, replyp, e);
@@ -250,7 +254,7 @@ int simapi_update(struct simapi *s, const struct simquery *q, const json_t *body
 	json_t *object = body ? json_deep_copy(body) : json_null();
 	int code = simkind_decode(q->kind, object, e);
 	if (code == 0)
-		code = check_place(q, metadata_of(object), e);
+		code = check_place(q, q->name, metadata_of(object), e);
 	if (code == 0)
 		code = update_found(s, q, key, old, object, replyp, createdp, e);
 	json_decref(object);
@@ -291,9 +295,11 @@ int simapi_patch(struct simapi *s, const struct simquery *q, const json_t *chang
 		object = json_deep_copy(old);
 		merge(object, change);
 		code = simkind_decode(q->kind, object, e);
+		if (code == 400)   /* the result of a patch that does not fit the type is invalid, not malformed */
+			code = siminvalid(e, "patch", "Invalid value");
 	}
 	if (code == 0)
-		code = check_place(q, metadata_of(object), e);
+		code = check_place(q, q->name, metadata_of(object), e);
 	if (code == 0)
 		code = commit(s, q, key, old, object, true, replyp, e);
 	json_decref(object);
