@@ -275,6 +275,10 @@ static void on_service(const json_t *object)
 	bool taken = before >= 0 && stranger->powered && stranger->address == world.addresses[before] && seen.watched[before].last == NOBODY;
 	if (before >= 0 && at != before && !taken)
 		world_wrong("lost-address", "s%u had an address and has another one, or none", service);
+	if (before >= 0 && at != before) {
+		seen.watched[before].shown = false;
+		observer_dirty();
+	}
 	seen.shown[service] = at;
 	if (at >= 0 && !seen.watched[at].shown) {
 		seen.watched[at].shown = true;
