@@ -347,6 +347,7 @@ void observer_end(struct measured *m)
 		m->two = w->two > m->two ? w->two : m->two;
 		m->two_total = w->two_total > m->two_total ? w->two_total : m->two_total;
 		m->moves = w->moves > m->moves ? w->moves : m->moves;
+		m->answered += w->owner < HOSTS;
 		if (w->owner < HOSTS && ++on[w->owner] > m->most_on_one)
 			m->most_on_one = on[w->owner];
 	}
