@@ -456,7 +456,7 @@ class ManyHome(Home):
                 home = cls(cluster, lab, folder)
                 home.ready()
                 yield home
-                home.end()
+                home.check_logs()   # and the lab ends all at once: nobody waits for 500 addresses to be guarded
 
     def default_config(self):
         self.kube.apply((DEPLOY / "home/l2advertisement.yaml").read_text())
