@@ -20,9 +20,16 @@ UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test
 FUZZERS  := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 BENCH    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+# The simulation is the program's own objects, but for those whose headers tests/sim/ implements on simulated time.
+SIM_SEAM := config/base/clock config/base/deadline config/base/turn arp/link arp/links arp/kernel_arp k8sclient/api speaker/cluster speaker/state_file
+SIM_REAL := $(filter-out $(SIM_SEAM:%=$(BUILD)/%.o),$(LIB_OBJ))
+SIM_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c))
+# What tests/sim/coverage.c and observer.c look at while it passes.
+SIM_WRAP := ownership_step ownership_init liveness_take conflict_start conflict_stop conflict_heard conflict_identified conflict_step \
+	    responder_set responder_guard sha256
 L2LB     ?= $(BUILD)/l2lb
 
-.PHONY: all help deps demo demo-stop test test-unit test-table test-e2e test-standin bench-alloc bench-service bench-arp bench-failover fuzz tools install clean
+.PHONY: all help deps demo demo-stop test sim test-sim test-unit test-table test-e2e test-standin bench-alloc bench-service bench-arp bench-failover fuzz tools install clean
 all: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tools
 tools: $(BUILD)/l2lb $(TOOLS) $(BENCH)
@@ -31,7 +38,8 @@ help:
 	@echo "make            build build/l2lb (installs the Debian packages it lacks)"
 	@echo "make demo       show it working in a lab of network namespaces (KEEP=1 leaves the lab up)"
 	@echo "make test       all tests; parts: make test-unit, make test-table, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
-	@echo "make fuzz       fuzz the parsers of frames and netlink messages for TIME=600 seconds each (make test does it for 30)"
+	@echo "make sim        many faults in simulated time: SEEDS=10000 schedules, START, ROW=name, JOBS; build/sim --seed N --verbose replays one"
+	@echo "make fuzz       fuzz the parsers of frames and netlink messages for TIME=600 seconds each (make test does it for 90, beside the rest)"
 	@echo "make bench-alloc  what allocation costs, on a real API server with 10,000 Services (N=1000 for fewer)"
 	@echo "make bench-service  from a Service's creation to its first ARP answer and announcement, in the home lab"
 	@echo "make bench-arp  answers per second and latency against the kernel and three other responders (QUICK=1: a minute)"
@@ -46,6 +54,9 @@ $(BUILD)/l2lb: $(BUILD)/speaker/main.o $(LIB_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# The simulated API server is a part of one tool only.
+SIM_API  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/apiserver*.c))
+$(BUILD)/simapi: $(SIM_API)
 $(TOOLS): $(BUILD)/%: $(BUILD)/tests/tools/%.o $(LIB_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -59,6 +70,10 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(BUILD)/sim: $(SIM_OBJ) $(SIM_REAL)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) $(SIM_WRAP:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
 # The version is compiled in: what carries it is built anew when it changes.
 $(BUILD)/version: FORCE
@@ -79,12 +94,18 @@ demo-stop:
 	$(Q)$(PYTHON) tests/demo/demo.py --stop
 
 test: all
-	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs $(BUILD)/sim
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) fuzz-programs
 	$(Q)tests/run.sh $(BUILD) all
 test-unit: all
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs
 	$(Q)tests/run.sh $(BUILD) unit
+sim: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/sim
+	$(Q)$(BUILD)/sim --seeds $(or $(SEEDS),10000) --start $(or $(START),1) --jobs $(or $(JOBS),$$(nproc)) $(if $(ROW),--row $(ROW))
+test-sim: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/sim
+	$(Q)tests/run.sh $(BUILD) sim
 test-table: all
 	$(Q)tests/run.sh $(BUILD) table
 test-standin: all

@@ -61,6 +61,7 @@ struct liveness {
 	int64_t last_answer;         /* a round trip of our own, with anybody */
 	int64_t evidence_asked;
 	int64_t asked_at;            /* by a peer */
+	int64_t missed_at;           /* by one, as its alarm said */
 	size_t evidence_next;        /* index of the peer whose turn it is */
 	struct liveness_action *queue;
 	size_t queued, taken, queue_cap;
@@ -80,7 +81,7 @@ struct liveness *liveness_new(const char *name, int64_t interval)
 	sha256(l->name, strlen(l->name), l->hash);
 	l->interval = interval;
 	l->expected_step = CLOCK_NEVER;
-	l->last_answer = l->evidence_asked = l->asked_at = LONG_AGO;
+	l->last_answer = l->evidence_asked = l->asked_at = l->missed_at = LONG_AGO;
 	return l;
 }
 
@@ -595,6 +596,8 @@ static void answered(struct liveness *l, struct peer *p, bool speaker, int64_t n
 	round_trip(l, p, now);
 	vouch(l, p, now);
 	p->held_until = 0;
+	if (p->state == LIVENESS_DEAD)   /* it is to know: its clock may have stood still with it, and to itself it was never away */
+		alarm_for(l, p);
 	if (speaker) {
 		if (p->phase != IDLE)
 			end_round(p, next_ask);
@@ -669,6 +672,10 @@ static bool receive_request(struct liveness *l, const struct arp_frame *f, int64
 		return false;   /* the kernel answers for the node's own address */
 	heard(l, asker, false, now);
 	l->asked_at = now;
+	if (alarm && now - l->missed_at > CLOCK_S) {
+		l->missed_at = now;
+		push(l, LIVENESS_HEARD_AGAIN)->peer = asker->is.name;
+	}
 	if (asker->slow && asker->phase == IDLE)
 		asker->next_ask = clock_min(asker->next_ask, now);
 	if (l->ready)

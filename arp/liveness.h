@@ -31,7 +31,8 @@ struct liveness_peer {
 enum liveness_action_kind {
 	LIVENESS_SEND,          /* frame */
 	LIVENESS_CHANGED,       /* peer, state */
-	LIVENESS_HEARD_AGAIN,   /* peer: after a silence of more than four intervals, in either direction */
+	LIVENESS_HEARD_AGAIN,   /* peer: after a silence of more than four intervals, in either direction; or (once a second) it has
+	                         * missed us, as an alarm of its shows: others may have what we have */
 };
 
 struct liveness_action {

@@ -33,6 +33,14 @@ static int parse_no_api(struct tool_options *o, const char *value, struct error 
 	return 0;
 }
 
+static int parse_ignore_exclude(struct tool_options *o, const char *value, struct error *err)
+{
+	(void)value;
+	(void)err;
+	o->ignore_exclude_label = true;
+	return 0;
+}
+
 static int parse_help(struct tool_options *o, const char *value, struct error *err)
 {
 	(void)value;
@@ -68,6 +76,11 @@ static int parse_time(const char *value, int64_t low, int64_t high, const char *
 static int parse_timeout(struct tool_options *o, const char *value, struct error *err)
 {
 	return parse_time(value, 50 * CLOCK_MS, 60 * CLOCK_S, "50ms to 60s", &o->timeout, err);
+}
+
+static int parse_wait(struct tool_options *o, const char *value, struct error *err)
+{
+	return parse_time(value, 0, 3600 * CLOCK_S, "0 to 1h", &o->timeout, err);
 }
 
 static int parse_duration(struct tool_options *o, const char *value, struct error *err)
@@ -118,6 +131,8 @@ static int parse_pool(struct tool_options *o, const char *value, struct error *e
 	return rc;
 }
 
+#define TOOL_ALL (TOOL_VERIFY | TOOL_LISTEN | TOOL_MOVE | TOOL_DRAIN | TOOL_UNDRAIN)
+
 static const struct flag FLAGS[] = {
 	{"all", TOOL_VERIFY, NULL, parse_all, "every address that a record or a Service's status has"},
 	{"interface", TOOL_VERIFY, "NAME", parse_interface, "ask on this one (else those whose subnet has the address, bridges too; else all)"},
@@ -129,14 +144,28 @@ static const struct flag FLAGS[] = {
 	{"count", TOOL_LISTEN, "N", parse_count, "end after so many frames"},
 	{"duration", TOOL_LISTEN, "TIME", parse_duration, "end after this time (else at Ctrl-C)"},
 	{"no-api", TOOL_LISTEN, NULL, parse_no_api, "do not ask the API server for the names of nodes"},
-	{"output", TOOL_VERIFY | TOOL_LISTEN, "text|json", parse_output, "form of what is printed (also -o; default text)"},
-	{"help", TOOL_VERIFY | TOOL_LISTEN, NULL, parse_help, "print this text"},
+	{"timeout", TOOL_MOVE | TOOL_DRAIN, "TIME", parse_wait, "wait so long for it to be done (default 10s); 0: only ask for it"},
+	{"ignore-exclude-lb", TOOL_MOVE | TOOL_DRAIN, NULL, parse_ignore_exclude, "the speakers run with this flag"},
+	{"output", TOOL_ALL, "text|json", parse_output, "form of what is printed (also -o; default text)"},
+	{"help", TOOL_ALL, NULL, parse_help, "print this text"},
 };
 #define N_FLAGS (sizeof(FLAGS) / sizeof(FLAGS[0]))
 
 static const char *tool_name(enum tool tool)
 {
-	return tool == TOOL_VERIFY ? "verify" : "listen";
+	switch (tool) {
+	case TOOL_VERIFY:
+		return "verify";
+	case TOOL_LISTEN:
+		return "listen";
+	case TOOL_MOVE:
+		return "move";
+	case TOOL_DRAIN:
+		return "drain";
+	case TOOL_UNDRAIN:
+		break;
+	}
+	return "undrain";
 }
 
 static const struct flag *find_flag(enum tool tool, const char *name, size_t length)
@@ -192,8 +221,38 @@ static int take_address(struct tool_options *o, const char *text, struct error *
 	return 0;
 }
 
+#define NODE_MAX 253
+
+/* As the API server has it: a DNS subdomain. Nothing else may get into the path of a request. */
+static int take_node(struct tool_options *o, const char *text, struct error *err)
+{
+	size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-.");
+	if (!*text || text[length] || length > NODE_MAX || strchr("-.", text[0]) || strchr("-.", text[length - 1]))
+		return error_set(err, -EINVAL, "\"%.100s\" is not the name of a node (see kubectl get nodes)", text);
+	mem_replace(&o->node, text);
+	return 0;
+}
+
+static int unexpected(enum tool tool, const char *text, struct error *err)
+{
+	return error_set(err, -EINVAL, "\"%.100s\": unexpected argument; see l2lb %s --help", text, tool_name(tool));
+}
+
+static int take_argument(struct tool_options *o, enum tool tool, const char *text, struct error *err)
+{
+	if (tool == TOOL_VERIFY || (tool == TOOL_MOVE && o->n_addresses == 0))
+		return take_address(o, text, err);
+	if (tool == TOOL_LISTEN || o->node)
+		return unexpected(tool, text, err);
+	return take_node(o, text, err);
+}
+
 static int check(const struct tool_options *o, enum tool tool, struct error *err)
 {
+	if (tool == TOOL_MOVE && (!o->n_addresses || !o->node))
+		return error_set(err, -EINVAL, "move: which address, and to which node? l2lb move ADDRESS NODE");
+	if ((tool == TOOL_DRAIN || tool == TOOL_UNDRAIN) && !o->node)
+		return error_set(err, -EINVAL, "%s: which node? l2lb %s NODE", tool_name(tool), tool_name(tool));
 	if (tool != TOOL_VERIFY)
 		return 0;
 	if (o->all && o->n_addresses)
@@ -207,11 +266,9 @@ static int check(const struct tool_options *o, enum tool tool, struct error *err
 
 int tool_options_parse(struct tool_options *o, enum tool tool, int argc, char *const *argv, options_env env, struct error *err)
 {
-	*o = (struct tool_options){.timeout = 900 * CLOCK_MS};
+	*o = (struct tool_options){.timeout = tool == TOOL_VERIFY ? 900 * CLOCK_MS : 10 * CLOCK_S};
 	for (int at = 0; at < argc;) {
-		int used = argv[at][0] == '-' ? take_flag(o, tool, argc, argv, at, err)
-			 : tool == TOOL_VERIFY ? take_address(o, argv[at], err)
-			 : error_set(err, -EINVAL, "\"%.100s\": unexpected argument; see l2lb listen --help", argv[at]);
+		int used = argv[at][0] == '-' ? take_flag(o, tool, argc, argv, at, err) : take_argument(o, tool, argv[at], err);
 		if (used < 0)
 			return used;
 		at += used ? used : 1;
@@ -224,6 +281,7 @@ void tool_options_free(struct tool_options *o)
 {
 	options_free(&o->cluster);
 	free(o->interface);
+	free(o->node);
 	free(o->addresses);
 	free(o->ranges);
 	*o = (struct tool_options){0};
@@ -243,11 +301,28 @@ static const char LISTEN_HEAD[] =
 	"usage: l2lb listen [FLAG...]\n\n"
 	"Prints each ARP frame that comes in, what it means and which node it is from, until Ctrl-C. Needs CAP_NET_RAW.\n"
 	"What this machine sends itself is not seen; nor are frames between others, unless they are broadcast.\n\n";
+static const char MOVE_HEAD[] =
+	"usage: l2lb move ADDRESS NODE [FLAG...]\n\n"
+	"Hands the address over to that node: it answers before the present owner stops, so no request is left unanswered.\n\n";
+static const char DRAIN_HEAD[] =
+	"usage: l2lb drain NODE [FLAG...]\n\n"
+	"Hands all addresses of the node over to others, and lets it have none any more unless nobody else may have them, until\n"
+	"`l2lb undrain`. A node that is cordoned (kubectl drain does it) is treated the same, until it is uncordoned.\n\n";
+static const char UNDRAIN_HEAD[] =
+	"usage: l2lb undrain NODE [FLAG...]\n\n"
+	"The node may have addresses again. Nothing moves back by itself.\n\n";
+static const char HANDOVER_TAIL[] =
+	"\nNeeds to list and watch Services, Nodes, EndpointSlices, and in the namespace Leases, IPAddressPools, L2Advertisements; and to\n"
+	"get and patch Leases there (deploy/operator.yaml).\n"
+	"Exit status: 0 done, or it was so already; 1 not possible, or refused by the owner (drain: an address stays, as nobody else may\n"
+	"have it); 2 usage or configuration; 3 API server; 4 asked for, and not done in time. Colours only on a terminal, and not with\n"
+	"NO_COLOR set.\n";
 static const char LISTEN_TAIL[] = "\nExit status: 0 ended; 2 usage or configuration; 3 it cannot listen (CAP_NET_RAW, no link).\n";
 
 void tool_options_usage(enum tool tool, struct buffer *out)
 {
-	buffer_text(out, tool == TOOL_VERIFY ? VERIFY_HEAD : LISTEN_HEAD);
+	buffer_text(out, tool == TOOL_VERIFY ? VERIFY_HEAD : tool == TOOL_LISTEN ? LISTEN_HEAD : tool == TOOL_MOVE ? MOVE_HEAD
+		    : tool == TOOL_DRAIN ? DRAIN_HEAD : UNDRAIN_HEAD);
 	for (size_t i = 0; i < N_FLAGS; i++) {
 		if (!(FLAGS[i].tools & (int)tool))
 			continue;
@@ -256,5 +331,5 @@ void tool_options_usage(enum tool tool, struct buffer *out)
 		free(left);
 	}
 	options_cluster_usage(out);
-	buffer_text(out, tool == TOOL_VERIFY ? VERIFY_TAIL : LISTEN_TAIL);
+	buffer_text(out, tool == TOOL_VERIFY ? VERIFY_TAIL : tool == TOOL_LISTEN ? LISTEN_TAIL : HANDOVER_TAIL);
 }

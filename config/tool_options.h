@@ -1,20 +1,24 @@
-/* What `l2lb verify` and `l2lb listen` were asked to do. Pure: the environment is a function. */
+/* What `l2lb verify`, `listen`, `move`, `drain` and `undrain` were asked to do. Pure: the environment is a function. */
 #ifndef CONFIG_TOOL_OPTIONS_H
 #define CONFIG_TOOL_OPTIONS_H
 
 #include "config/options.h"
 
-enum tool { TOOL_VERIFY = 1, TOOL_LISTEN = 2 };
+enum tool { TOOL_VERIFY = 1, TOOL_LISTEN = 2, TOOL_MOVE = 4, TOOL_DRAIN = 8, TOOL_UNDRAIN = 16 };
 
 struct tool_options {
 	struct options cluster;          /* how to reach it: options_cluster_flag */
 	bool no_api, json, help;
 	char *interface;                 /* NULL: chosen */
-	/* verify */
+	/* verify, move (just one) */
 	struct address *addresses;       /* IPv4, each once, in the order given */
 	size_t n_addresses;
+	/* verify */
 	bool all;
-	int64_t timeout;                 /* microseconds: asking and waiting together */
+	int64_t timeout;                 /* microseconds: asking and waiting together; move, drain: 0 does not wait */
+	/* move, drain, undrain */
+	char *node;
+	bool ignore_exclude_label;       /* as the speakers have it */
 	/* listen */
 	struct address_range *ranges;    /* IPv4; none: everything */
 	size_t n_ranges;
@@ -27,7 +31,7 @@ struct tool_options {
 int tool_options_parse(struct tool_options *o, enum tool tool, int argc, char *const *argv, options_env env, struct error *err);
 void tool_options_free(struct tool_options *o);
 
-/* The text of `l2lb verify --help`, `l2lb listen --help`. */
+/* The text of `l2lb verify --help` and so on. */
 void tool_options_usage(enum tool tool, struct buffer *out);
 
 #endif

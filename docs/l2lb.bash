@@ -13,6 +13,22 @@ _l2lb() {
 	--metrics-cert-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
 	-o) before=--output ;;
 	esac
+	# Nodes and addresses have to be asked of the cluster: by kubectl, which has the user's context.
+	if [[ $word != -* && $before != --* ]]; then
+		case $command in
+		drain | undrain) values=nodes ;;
+		move) [ "$COMP_CWORD" -eq 2 ] && values=addresses || values=nodes ;;
+		verify) values=addresses ;;
+		esac
+		case $values in
+		nodes) values=$(kubectl get nodes -o name --request-timeout=2s 2>/dev/null) ;;
+		addresses)
+			values=$(kubectl get services -A --request-timeout=2s -o \
+				'jsonpath={.items[*].status.loadBalancer.ingress[*].ip}' 2>/dev/null) ;;
+		esac
+		mapfile -t COMPREPLY < <(compgen -W "${values//node\//}" -- "$word")
+		return
+	fi
 	values=$("$1" "$command" --help 2>/dev/null | awk -v flag="$before" '$1 == flag && $2 ~ /\|/ {gsub(/\|/, " ", $2); print $2}')
 	if [ -n "$values" ]; then
 		mapfile -t COMPREPLY < <(compgen -W "$values" -- "$word")

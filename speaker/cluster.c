@@ -21,7 +21,7 @@ struct cluster_watch {   /* what a watcher's callbacks need */
 	struct cluster *cluster;
 	enum resource resource;
 	struct watcher *watcher;
-	bool trouble;
+	char *trouble;   /* what is wrong; NULL: it works */
 };
 
 struct cluster {
@@ -266,7 +266,7 @@ static void note_answers(struct cluster *c)
 {
 	bool any = false;
 	for (int i = 0; i < RESOURCES; i++)
-		any |= c->watches[i].trouble;
+		any |= c->watches[i].trouble != NULL;
 	if (any)
 		c->answers_since = CLOCK_NEVER;
 	else if (c->answers_since == CLOCK_NEVER)
@@ -278,7 +278,7 @@ static void note_answers(struct cluster *c)
 static void on_trouble(void *data, const char *why)
 {
 	struct cluster_watch *w = data;
-	w->trouble = why != NULL;
+	mem_replace(&w->trouble, why);
 	if (why && w->resource == LEASES && w->cluster->options->dry_run)   /* who only asks may have no right to see them */
 		w->cluster->model.records_synced = true;
 	if (!why)
@@ -399,8 +399,10 @@ static void on_settle_closed(void *data)
 void cluster_close(struct cluster *c)
 {
 	bool timer = c->watches[SLICES].watcher != NULL;
-	for (int i = 0; i < RESOURCES; i++)
+	for (int i = 0; i < RESOURCES; i++) {
 		watcher_close(c->watches[i].watcher);
+		free(c->watches[i].trouble);
+	}
 	for (size_t i = 0; i < WARM; i++)
 		api_cancel(c->warming[i]);
 	model_free(&c->model);
@@ -544,6 +546,14 @@ bool cluster_synced(const struct cluster *c)
 bool cluster_api_answers(const struct cluster *c)
 {
 	return c->answers_since != CLOCK_NEVER;
+}
+
+const char *cluster_trouble(const struct cluster *c)
+{
+	for (int i = 0; i < RESOURCES; i++)
+		if (c->watches[i].trouble)
+			return c->watches[i].trouble;
+	return NULL;
 }
 
 int64_t cluster_answers_since(const struct cluster *c)

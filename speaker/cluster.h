@@ -38,6 +38,7 @@ bool cluster_synced(const struct cluster *c);
 #define CLUSTER_TRUST_AFTER (60 * CLOCK_S)   /* a NotReady may be left over from an outage for so long */
 bool cluster_api_answers(const struct cluster *c);
 int64_t cluster_answers_since(const struct cluster *c);
+const char *cluster_trouble(const struct cluster *c);   /* why not, one line; NULL: it answers, or was not asked yet */
 
 /* An object of ours that a write or a GET returned: into the model before the watch repeats it. */
 void cluster_take_lease(struct cluster *c, const json_t *lease);

@@ -11,6 +11,9 @@ static const struct {
 	{"run", command_run, "serve LoadBalancer Services: as controller, speaker or both (l2lb run --help)"},
 	{"verify", command_verify, "ask on the wire who answers for an address, and whether it is the right node"},
 	{"listen", command_listen, "print the ARP frames that come in and what they mean"},
+	{"move", command_move, "hand an address over to another node, without a gap"},
+	{"drain", command_drain, "hand all addresses of a node over to others, and keep new ones away from it"},
+	{"undrain", command_undrain, "let a node have addresses again"},
 };
 #define N_COMMANDS (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
 

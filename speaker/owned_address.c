@@ -134,10 +134,11 @@ static enum holder_fate fate_of(const struct owned_address *o, const struct segm
 		return HOLDER_SPEAKER_DOWN;
 	if (state == LIVENESS_ALIVE || (s && !segment_undecided(s, holder)))
 		return HOLDER_PRESENT;
-	/* The wire cannot judge: the Node object may, once it has had time to recover from an API outage. */
+	/* The wire cannot judge: the Node object may. Its absence says more than a NotReady, which an API outage may have left. */
 	const struct node *node = model_node(model_of(o), holder);
-	bool trusted = cluster_api_answers(cluster) && now - cluster_answers_since(cluster) > CLUSTER_TRUST_AFTER;
-	return (!node || !node->ready) && trusted ? HOLDER_GONE : HOLDER_PRESENT;
+	if (!cluster_api_answers(cluster) || (node && node->ready))
+		return HOLDER_PRESENT;
+	return !node || now - cluster_answers_since(cluster) > CLUSTER_TRUST_AFTER ? HOLDER_GONE : HOLDER_PRESENT;
 }
 
 static void refresh_candidates(struct owned_address *o, const struct record *r)
@@ -235,7 +236,7 @@ static void plan_move(struct owned_address *o, struct ownership_view *v, const s
 	for (size_t i = 0; unwatched && !v->move_to && i < v->n_candidates; i++)
 		v->move_to = strcmp(v->candidates[i], node_of(o)) != 0 ? v->candidates[i] : NULL;
 	v->clear_successor = step.clear;
-	*wakep = step.wake;
+	*wakep = clock_min(*wakep, step.wake);
 	if (step.refusal != PLANNED_ACCEPTED)
 		say_refused(o, v->record, step.refusal);
 	free(up);
@@ -258,7 +259,7 @@ static struct ownership_view view_of(struct owned_address *o, const struct recor
 	v.refused = model_is_refused(m, r);
 	v.mute = !v.eligible && ownership_answers(&o->core) && is_mute(o);
 	v.guard = (v.fate == HOLDER_SPEAKER_DOWN || ownership_guards(&o->core)) && guards_somewhere(o, r, ownership_guarded_node(&o->core, r));
-	v.misjudged = misjudged_is(context->misjudged, holder, now, NULL);
+	v.misjudged = misjudged_is(context->misjudged, holder, now, wakep);
 	plan_move(o, &v, s, now, wakep);
 	/* Who comes from MetalLB keeps the owner of each address, in whatever order our speakers start. */
 	bool shown = model_ingress_user(m, &r->address, NULL);
@@ -464,6 +465,10 @@ static void carry_out(struct owned_address *o, const struct record *r, enum owne
 	case OWNERSHIP_NAME:
 		write_record(o, r, record_successor_patch(r, o->core.target));
 		break;
+	case OWNERSHIP_ABANDON:
+		api_cancel(o->call);
+		o->call = NULL;
+		break;
 	case OWNERSHIP_LOOK:
 		read_record(o, on_read);
 		break;
@@ -489,6 +494,11 @@ int64_t owned_address_evaluate(struct owned_address *o, int64_t now)
 	if (!answered && ownership_answers(&o->core) && v.fate == HOLDER_DEAD && o->core.from)
 		misjudged_took(o->context->misjudged, o->core.from, now);
 	apply_answering(o, r);   /* frames first, then the API */
+	if (answered && !ownership_answers(&o->core) && o->core.in_flight && action == OWNERSHIP_NOTHING) {
+		api_cancel(o->call);   /* given up: it would only be late */
+		o->call = NULL;
+		ownership_written(&o->core, 0, now);
+	}
 	carry_out(o, r, action);
 	if (guarded != ownership_guards(&o->core))
 		say_guard(o, !guarded);

@@ -13,6 +13,7 @@
 #define CHECK_SPACING (10 * CLOCK_MS)
 #define CHECK_DECIDED (65 * CLOCK_MS)   /* R7: asks at 0, 10, 20 ms */
 #define GUARD_TIME (30 * CLOCK_S)       /* R6: then the address moves */
+#define GUARD_DEAF (20 * CLOCK_MS)      /* its owner stops on hearing it, and may have answered just before */
 #define HANDED_WAIT (2 * CLOCK_S)       /* ... and if the new holder is not heard, to the guard itself */
 #define RELEASE_SPACING (20 * CLOCK_MS) /* R9 */
 #define RELEASE_EAGER 10u               /* so many questions; then ten times less */
@@ -24,12 +25,15 @@
 #define STOP_ASK (150 * CLOCK_MS)       /* a guard tells us by itself; asking is for the frame that was lost */
 #define STOP_SPACING (60 * CLOCK_MS)
 #define STOP_UNGUARDED (700 * CLOCK_MS) /* nobody guards this one: it is moved */
+#define HANGING (100 * CLOCK_MS)        /* a write that is not answered by then when a rival appears */
 #define WAR (10 * CLOCK_S)              /* defences within it count together (R8) */
 #define WAR_RANK 3u                     /* from this defence on the worse static rank yields, */
 #define WAR_END 6u                      /* and at this one everybody: the other one has the record */
 #define AUDIT CLOCK_S                   /* R9: the record says us, and we do not hold it; doubling to */
 #define AUDIT_MAX 4u                    /* 16 s */
 #define ASK_BEFORE (20 * CLOCK_MS)      /* R5: before it is our turn, if others come first */
+#define GONE_WAIT (50 * CLOCK_MS)       /* for the answer of one who is no node any more */
+#define GONE_HEARD CLOCK_S
 #define REFUSAL (5 * CLOCK_S)           /* by then our note of the stranger has gone round */
 #define BELIEF (150 * CLOCK_S)          /* an owner announces more often (a minute by default), and records what it took */
 #define LONG_AGO (INT64_MIN / 2)
@@ -141,18 +145,21 @@ static bool can_write(const struct ownership *o, int64_t now, int64_t *wakep)
 	return true;
 }
 
-static enum ownership_action write_as(struct ownership *o, enum ownership_action action, const char *target)
+static enum ownership_action write_as(struct ownership *o, enum ownership_action action, const char *target, int64_t now)
 {
 	mem_replace(&o->target, target);
 	o->in_flight = true;
+	o->looking = false;
+	o->called_at = now;
 	return action;
 }
 
-static enum ownership_action look(struct ownership *o)
+static enum ownership_action look(struct ownership *o, int64_t now)
 {
 	if (o->in_flight)
 		return OWNERSHIP_NOTHING;
-	o->in_flight = true;
+	o->in_flight = o->looking = true;
+	o->called_at = now;
 	return OWNERSHIP_LOOK;
 }
 
@@ -248,7 +255,7 @@ static enum ownership_action mine_by_record(struct ownership *o, const struct ow
 		return OWNERSHIP_NOTHING;
 	if (!v->eligible) {   /* only others may: none of them would start while we are alive */
 		const char *successor = next_successor(v, NULL);
-		return successor && v->served && v->api && can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, successor) : OWNERSHIP_NOTHING;
+		return successor && v->served && v->api && can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, successor, now) : OWNERSHIP_NOTHING;
 	}
 	if (appointed) {   /* by the guard, or by an owner that could not answer any more: it waits to hear us */
 		enter(o, OWNERSHIP_OWNED, now);
@@ -276,7 +283,7 @@ static enum ownership_action claim(struct ownership *o, const struct ownership_v
 		return OWNERSHIP_NOTHING;
 	enter(o, OWNERSHIP_CLAIMING, now);
 	o->fresh = v->fate == HOLDER_NONE && v->record->epoch == 0;
-	return write_as(o, OWNERSHIP_WRITE, v->me);
+	return write_as(o, OWNERSHIP_WRITE, v->me, now);
 }
 
 /* R5 for the dead, R10 for what is nobody's. */
@@ -287,11 +294,16 @@ static enum ownership_action take(struct ownership *o, const struct ownership_vi
 		/* Dead, and it has just announced the address: it is coming back. Two more questions decide, not the old verdict. */
 		if (v->fate == HOLDER_DEAD && o->plan_at < o->claimed_at + 2 * v->interval)
 			o->plan_at = o->claimed_at + 2 * v->interval;
+		/* Gone by the API's word, but it may answer still (R10): then it hands over itself. */
+		if (v->fate == HOLDER_GONE) {
+			bool answered = o->plan_for == HOLDER_GONE && o->plan_asked && now < o->claimed_at + GONE_HEARD;
+			o->plan_at = (answered ? o->claimed_at + GONE_HEARD : now) + GONE_WAIT + delay_of(v);
+		}
 		o->plan_for = v->fate;
-		o->plan_asked = rank(v, v->me) == 0;
+		o->plan_asked = v->fate != HOLDER_GONE && rank(v, v->me) == 0;
 	}
 	int64_t at = v->fate == HOLDER_NONE && v->not_before > o->plan_at ? v->not_before : o->plan_at;
-	if (v->fate == HOLDER_DEAD && !o->plan_asked && reached(at - ASK_BEFORE, now, wakep)) {
+	if ((v->fate == HOLDER_DEAD || v->fate == HOLDER_GONE) && !o->plan_asked && reached(at - ASK_BEFORE, now, wakep)) {
 		o->plan_asked = true;
 		*wakep = clock_min(*wakep, at);
 		return OWNERSHIP_ASK;
@@ -303,7 +315,7 @@ static enum ownership_action take(struct ownership *o, const struct ownership_vi
 	take_from(o, ownership_holder(o, v->record), v->record);   /* announced first, recorded after: works without the API */
 	enter(o, OWNERSHIP_OWNED, now);
 	o->retry_at = v->api ? now : now + RETRY;
-	return can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, v->me) : OWNERSHIP_NOTHING;
+	return can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, v->me, now) : OWNERSHIP_NOTHING;
 }
 
 static enum ownership_action idle(struct ownership *o, const struct ownership_view *v, bool appointed, int64_t now, int64_t *wakep)
@@ -316,7 +328,7 @@ static enum ownership_action idle(struct ownership *o, const struct ownership_vi
 		return mine_by_record(o, v, appointed, now, wakep);
 	if (audit_due(o, v, now, wakep)) {
 		mem_replace(&o->believed, NULL);
-		return look(o);
+		return look(o, now);
 	}
 	if (v->eligible && !v->leaving && v->api && strcmp(v->record->successor, v->me) == 0)   /* R10: the owner stops on hearing us */
 		return claim(o, v, now, wakep);
@@ -347,9 +359,9 @@ static enum ownership_action to_rival(struct ownership *o, const struct ownershi
 
 /* Another one says that the address is his (R8). With the API the record decides (it has just been read); without it the
  * younger takeover, then the static order: of two that meet at most one defends, and whoever gives way asks first. */
-static bool defends(const struct ownership *o, const struct ownership_view *v)
+static bool defends(const struct ownership *o, const struct ownership_view *v, bool api)
 {
-	bool api = v->api && !o->unanswered, worse = rank(v, v->me) > rank(v, o->rival);
+	bool worse = rank(v, v->me) > rank(v, o->rival);
 	bool took_it = held_before(o, o->rival) || record_held_before(v->record, o->rival), mine = v->fate == HOLDER_ME;
 	if (api)
 		return mine || (o->from && held_before(o, v->record->holder));
@@ -360,15 +372,25 @@ static bool defends(const struct ownership *o, const struct ownership_view *v)
 
 static enum ownership_action settle_rivalry(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
+	/* A write may hang on a connection from before; who is heard again may have brought the API server back. */
+	if (o->in_flight && !o->looking && reached((o->called_at > o->rival_since ? o->called_at : o->rival_since) + HANGING, now, wakep)) {
+		o->in_flight = false;
+		o->retry_at = o->called_at > o->rival_since ? now + RETRY : now;
+		*wakep = now + CLOCK_MS;
+		return OWNERSHIP_ABANDON;
+	}
+	bool api = v->api && !o->unanswered;
 	if (v->api && !o->looked)
-		return look(o);
-	if (!defends(o, v)) {
-		bool api = v->api && !o->unanswered;
+		return look(o, now);
+	if (!defends(o, v, api)) {
 		if (api && strcmp(v->record->holder, o->rival) == 0)
 			return to_rival(o, v, now);
 		enter(o, api ? OWNERSHIP_RELEASING : OWNERSHIP_YIELDING, now);
 		return OWNERSHIP_NOTHING;
 	}
+	/* What settles it for good comes before the next defence: each of ours calls forth one of his. */
+	if (o->from && !o->unanswered && can_write(o, now, wakep))
+		return write_as(o, OWNERSHIP_WRITE, v->me, now);
 	if (!reached(o->defended_at + DEFENCE_SPACING, now, wakep))
 		return OWNERSHIP_NOTHING;
 	if (now > o->war_began + WAR) {
@@ -388,8 +410,6 @@ static enum ownership_action owned(struct ownership *o, const struct ownership_v
 		mem_replace(&o->from, NULL);
 		forget_before(o);
 		o->audits = 0;
-		if (!o->in_flight)
-			mem_replace(&o->target, NULL);
 	}
 	if (!*v->record->holder && v->eligible && !o->from)
 		take_from(o, "", v->record);   /* the record was made anew while we answer: it gets our name again */
@@ -408,13 +428,13 @@ static enum ownership_action owned(struct ownership *o, const struct ownership_v
 		return OWNERSHIP_NOTHING;
 	}
 	if (o->from)
-		return can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, v->me) : OWNERSHIP_NOTHING;
+		return can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, v->me, now) : OWNERSHIP_NOTHING;
 	if (v->move_to) {
 		enter(o, OWNERSHIP_MOVING, now);
 		return OWNERSHIP_NOTHING;
 	}
 	if (v->clear_successor && v->api && can_write(o, now, wakep))
-		return write_as(o, OWNERSHIP_NAME, "");
+		return write_as(o, OWNERSHIP_NAME, "", now);
 	if (o->guard_heard > o->defended_at && reached(o->defended_at + DEFENCE_SPACING, now, wakep)) {   /* that ends the guard */
 		o->defended_at = now;
 		return OWNERSHIP_DEFEND;
@@ -444,14 +464,15 @@ static enum ownership_action moving(struct ownership *o, const struct ownership_
 	}
 	if (!v->api || !can_write(o, now, wakep))
 		return OWNERSHIP_NOTHING;
-	return strcmp(successor, wanted) == 0 ? OWNERSHIP_NOTHING : write_as(o, OWNERSHIP_NAME, wanted);   /* it never stops by time (finding 11) */
+	return strcmp(successor, wanted) == 0 ? OWNERSHIP_NOTHING : write_as(o, OWNERSHIP_NAME, wanted, now);   /* it never stops by time (finding 11) */
 }
 
 /* ---- RELEASING, YIELDING, STOPPING ---- */
 
 static enum ownership_action releasing(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	if (o->rival && o->rival_at >= o->since)
+	/* Heard since, or before he had recorded it: whatever was thought of his node. */
+	if (o->rival && (o->rival_at >= o->since || strcmp(o->rival, v->record->holder) == 0))
 		return to_rival(o, v, now);
 	if (strcmp(v->record->holder, v->me) == 0) {
 		enter(o, OWNERSHIP_OWNED, now);
@@ -534,7 +555,7 @@ static enum ownership_action guarding(struct ownership *o, const struct ownershi
 		return OWNERSHIP_NOTHING;
 	}
 	if (!handed && v->api && can_write(o, now, wakep))
-		return write_as(o, OWNERSHIP_WRITE, successor);
+		return write_as(o, OWNERSHIP_WRITE, successor, now);
 	return OWNERSHIP_NOTHING;
 }
 
@@ -609,8 +630,9 @@ enum ownership_action ownership_step(struct ownership *o, const struct ownership
 		enter(o, OWNERSHIP_IDLE, now);
 		return OWNERSHIP_NOTHING;
 	}
-	/* Somebody has just written our name: no old claim of which others may know more. */
-	bool appointed = o->epoch >= 0 && v->record->epoch > o->epoch && (!o->target || strcmp(o->target, v->me) != 0);
+	/* Our name has just been written, if only by a late write of our own: no old claim of which others may know more. Who
+	 * answers still stops on hearing us, and would wait for it in vain. */
+	bool appointed = o->epoch >= 0 && v->record->epoch > o->epoch;
 	o->epoch = v->record->epoch;
 	for (;;) {
 		enum ownership_state before = o->state;
@@ -651,11 +673,15 @@ void ownership_claimed(struct ownership *o, const char *peer, const struct recor
 		if (!o->rival || strcmp(o->rival, peer) != 0) {
 			mem_replace(&o->rival, peer);
 			o->looked = false;
+			o->rival_since = now;
 			o->retry_at = clock_min(o->retry_at, now);   /* whom we hear may have brought the API server back */
 		}
 		o->rival_at = now;
 		return;
 	}
+	/* An answer that was on its way when the guard began is no return; that shows in liveness as well. */
+	if (o->state == OWNERSHIP_GUARDING && strcmp(peer, o->guarded) == 0 && now < o->since + GUARD_DEAF)
+		return;
 	o->claimed_at = now;
 	if (o->state == OWNERSHIP_CHECK || o->state == OWNERSHIP_GUARDING)
 		enter(o, OWNERSHIP_IDLE, now);

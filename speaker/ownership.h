@@ -34,6 +34,7 @@ enum ownership_action {
 	OWNERSHIP_NOTHING,
 	OWNERSHIP_WRITE,      /* holder = `target` in the record, under its version; then ownership_written */
 	OWNERSHIP_NAME,       /* successor = `target` ("": none) in the record, the same way */
+	OWNERSHIP_ABANDON,    /* the call under way is not waited for any longer: cancel it; nothing follows */
 	OWNERSHIP_LOOK,       /* read the record from the API server; then ownership_looked */
 	OWNERSHIP_DEFEND,     /* announce once more */
 	OWNERSHIP_ASK,        /* ask for the address by broadcast; answers come as ownership_claimed, ownership_guard_heard */
@@ -73,14 +74,16 @@ struct ownership {
 	enum holder_fate plan_for;
 	bool plan_asked;       /* the question before it was sent */
 	char *target;          /* of the last WRITE or NAME */
-	bool in_flight;
+	bool in_flight, looking;   /* a call is under way; it is a LOOK */
+	int64_t called_at;
 	int64_t retry_at;
 	int64_t handed_at;     /* GUARDING: since when the record names the new holder; 0: it does not */
 	char *guarded;         /* GUARDING: for whom */
 	int64_t stopping_at;   /* GUARDING: since when our process is ending; 0: it is not */
 	int64_t guard_heard;   /* when a guard last answered for us */
 	char *rival;           /* a peer that claims what we answer for; NULL: none */
-	int64_t rival_at;      /* when it was heard last */
+	int64_t rival_at;      /* when it was heard last, */
+	int64_t rival_since;   /* and first */
 	bool looked;           /* since the rival appeared */
 	bool unanswered;       /* ... and the API server did not answer in time */
 	int64_t defended_at;

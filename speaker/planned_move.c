@@ -103,6 +103,13 @@ static bool stays(const struct candidate *c, const struct candidate *me)
 	return c->makeshift <= me->makeshift && !c->draining;
 }
 
+const struct candidate *planned_move_refuge(const struct planned_view *v)
+{
+	static const struct planned_move NOTHING_YET;
+	const struct candidate *me = find(v, v->me);
+	return first(&NOTHING_YET, v, me ? stays : anybody, me, 0);
+}
+
 static bool lasts(const struct candidate *c, const struct candidate *me)
 {
 	return stays(c, me) && !c->ending;
@@ -166,8 +173,11 @@ static const struct candidate *own_choice(struct planned_move *p, const struct p
 
 /* ---- whom the record names ---- */
 
-static enum planned_refusal judge(const struct planned_view *v, const struct candidate *c)
+enum planned_refusal planned_move_judge(const struct planned_view *v, const char *node)
 {
+	const struct candidate *c = find(v, node);
+	if (strcmp(node, v->me) == 0)
+		return PLANNED_ALREADY;
 	if (!c)
 		return PLANNED_NOT_ELIGIBLE;
 	if (!is_up(v, c))
@@ -195,12 +205,11 @@ static bool follow_record(struct planned_move *p, const struct planned_view *v, 
 	}
 	if (!*successor)
 		return false;
-	const struct candidate *c = find(v, successor);
-	enum planned_refusal refusal = strcmp(successor, v->me) == 0 ? PLANNED_ALREADY : judge(v, c);
+	enum planned_refusal refusal = planned_move_judge(v, successor);
 	int64_t until = p->named_at + (ours ? TAKES : TAKES_ORDERED);
 	if (refusal == PLANNED_ACCEPTED && now < until) {
 		step->wake = until;
-		step->target = c->node;
+		step->target = find(v, successor)->node;
 		step->reason = PLANNED_SUCCESSOR;
 		return true;
 	}

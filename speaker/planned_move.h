@@ -31,7 +31,7 @@ enum planned_refusal {
 const char *planned_refusal_text(enum planned_refusal refusal);
 
 struct planned_view {
-	const char *me;
+	const char *me;                         /* the owner */
 	const struct record *record;            /* as it is now; its holder is `me` */
 	const struct candidate *candidates;     /* election_candidates: best first */
 	const bool *up;                         /* of each: alive, as far as the wire shows; ours does not matter */
@@ -60,6 +60,11 @@ struct planned_move {
 
 void planned_move_init(struct planned_move *p);
 void planned_move_free(struct planned_move *p);   /* afterwards as after _init: for the next time we own it */
+/* May the owner hand it over to this node? And whom could it hand it to when its own node is to have none: NULL, nobody. For
+ * who asks from outside, too (`up` all true, `record` not looked at). */
+enum planned_refusal planned_move_judge(const struct planned_view *v, const char *node);
+const struct candidate *planned_move_refuge(const struct planned_view *v);
+
 struct planned_step planned_move_step(struct planned_move *p, const struct planned_view *v, int64_t now);
 
 #endif

@@ -137,10 +137,11 @@ static void set_peers(struct segment *segment, const struct model *m, const char
 	struct node_record_entry *e, *tmp;
 	size_t n = 0;
 	struct liveness_peer *peers = mem_zalloc((HASH_COUNT(m->node_records) + 1) * sizeof(*peers));
+	bool known = model_node_record(m, node) != NULL;   /* or nobody answers us: their silence would say nothing */
 	HASH_ITER(hh, m->node_records, e, tmp) {
 		uint32_t address;
 		const struct node_link *link;
-		if (strcmp(e->record->node, node) == 0 || strlen(e->record->node) >= NODE_NAME_SIZE)
+		if (!known || strcmp(e->record->node, node) == 0 || strlen(e->record->node) >= NODE_NAME_SIZE)
 			continue;
 		link = link_on_subnet(e->record, segment_link(segment), &address);
 		if (!link)

@@ -33,6 +33,7 @@ struct speaker_role {
 	bool news, links_changed, stepping;
 	bool ready;                     /* synced, and all that is ours was looked at once */
 	bool alive;                     /* so we tell our peers */
+	int64_t evaluate_at;            /* when some address may change without an event */
 	int64_t tick_due;               /* when the loop should have woken at the latest; CLOCK_NEVER: it may sleep */
 	int64_t leave_by;
 	void (*on_left)(void *data);
@@ -269,8 +270,9 @@ static void follow_links(struct speaker_role *role)
 /* The tick runs while anything is ours to look after: by it we notice that we slept. */
 static void sleep_until(struct speaker_role *role, int64_t wake, int64_t now)
 {
-	if (role->context.leaving)
-		wake = clock_min(wake, role->leave_by);
+	if (role->context.leaving)   /* whether anybody watches us shows by itself */
+		wake = clock_min(clock_min(wake, role->leave_by), now + role->options->liveness_interval);
+	role->evaluate_at = wake;
 	role->tick_due = HASH_COUNT(role->addresses) ? now + role->options->liveness_interval : CLOCK_NEVER;
 	deadline_set(&role->timer, clock_min(wake, role->tick_due));
 }
@@ -335,9 +337,10 @@ static void step(struct speaker_role *role)
 	int64_t wake = clock_min(evaluate_all(role, now), presence_deadline(role->presence, now));
 	show_alive(role);
 	check_left(role, now);
-	if (!role->context.leaving)
+	if (!role->context.leaving) {
 		remember(role, now);
-	wake = clock_min(wake, resumption_deadline(role->resumption, true));
+		wake = clock_min(wake, resumption_deadline(role->resumption, true));
+	}
 	/* Rules about an outage ripen without any event. */
 	if (cluster_api_answers(role->cluster) && now - cluster_answers_since(role->cluster) <= CLUSTER_TRUST_AFTER)
 		wake = clock_min(wake, cluster_answers_since(role->cluster) + CLUSTER_TRUST_AFTER + CLOCK_MS);
@@ -357,7 +360,12 @@ void speaker_role_step(void *data)
 
 static void on_due(void *data)
 {
-	look_again(data);
+	struct speaker_role *role = data;
+	int64_t now = clock_now();
+	if (now >= role->evaluate_at)
+		look_again(role);
+	else   /* the tick only: whoever has thousands of addresses is not to look at all of them ten times a second */
+		deadline_set(&role->timer, clock_min(role->evaluate_at, now + role->options->liveness_interval));
 }
 
 /* ---- what monitoring asks ---- */

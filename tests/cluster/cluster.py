@@ -15,9 +15,9 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -45,15 +45,6 @@ def build():
     return Path(output.splitlines()[-1])
 
 
-def _free_ports(count):
-    """Ports nobody listens on, all held at once so that they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [held.getsockname()[1] for held in sockets]
-    for held in sockets:
-        held.close()
-    return ports
-
-
 def _sweep_data_folders():
     """Removes what a killed test process left on the tmpfs."""
     for folder in _SHM.glob("l2lb-etcd-*"):
@@ -76,7 +67,7 @@ class RealCluster:
         self.workdir.mkdir(parents=True, exist_ok=True)
         self.netns, self.address = netns, address
         self._assets, self._flags, self._audit_level = Path(assets), list(flags), audit_level
-        usual = [6443, 2379, 2380] if netns else _free_ports(3)
+        usual = [6443, 2379, 2380] if netns else proc.free_ports(3)
         self.port, self._etcd_port, self._peer_port = port or usual[0], *usual[1:]
         self.url = f"https://{address}:{self.port}"
         self._serial = itertools.count(1)
@@ -86,14 +77,14 @@ class RealCluster:
 
     # Life
 
-    def start(self, timeout=60):
+    def start(self, timeout=180):
         """Returns when the API server is ready and namespace default exists."""
         proc.close_at_exit(self)
         self._start_etcd()
         self.start_apiserver(timeout)
         return self
 
-    def start_apiserver(self, timeout=60):
+    def start_apiserver(self, timeout=180):
         self._apiserver = self._spawn("kube-apiserver", self._apiserver_flags())
         self._wait_ready(timeout)
 
@@ -192,14 +183,13 @@ class RealCluster:
 
         A watch makes two: stage ResponseStarted and ResponseComplete.
         """
-        with open(self._audit_log) as log:
-            for line in log:
-                # The last line may be half written while the server runs.
-                if not line.endswith("\n"):
-                    return
-                event = json.loads(line)
-                if user in (None, event["user"].get("username")):
-                    yield event
+        with self._audit_lock, open(self._audit_log, "rb") as log:
+            log.seek(self._audit_at)
+            # The last line may be half written while the server runs.
+            fresh = log.read().rpartition(b"\n")
+            self._audit_at += len(fresh[0]) + len(fresh[1])
+            self._audited += [json.loads(line) for line in fresh[0].splitlines()]
+        return [event for event in self._audited if user in (None, event["user"].get("username"))]
 
     # Inside
 
@@ -214,6 +204,7 @@ class RealCluster:
         self._admin = self.kubeconfig("admin", ["system:masters"],
                                       path=self.workdir / "admin.kubeconfig")
         self._audit_log = self.workdir / "audit.log"
+        self._audited, self._audit_at, self._audit_lock = [], 0, threading.Lock()
         self._audit_log.touch()
         self._audit_policy = self.workdir / "audit-policy.yaml"
         self._audit_policy.write_text(yaml.safe_dump({
@@ -252,7 +243,7 @@ class RealCluster:
             # No controller makes the default ServiceAccounts or the endpoints.
             "--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none",
             "--allow-privileged=true", f"--audit-log-path={self._audit_log}",
-            f"--audit-policy-file={self._audit_policy}", "--audit-log-mode=blocking",
+            f"--audit-policy-file={self._audit_policy}", "--audit-log-mode=blocking", "--audit-log-maxsize=4000",
             *self._flags]
 
     @staticmethod

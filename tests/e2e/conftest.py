@@ -1,5 +1,6 @@
 """Fixtures of the end to end tests. Needs root (namespaces) and ip, openssl."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -32,32 +33,41 @@ def cluster(assets, tmp_path_factory):
         yield made
 
 
-@pytest.fixture(scope="module")
-def labcluster(assets, tmp_path_factory):
-    """A home lab (labcluster.lab) with the control plane on its control plane
-    node, Node objects, l2lb's CRDs, and labcluster.kube as its administrator."""
+@contextlib.contextmanager
+def _world(assets, folder):
+    """The home network and a real API server in it: (lab, cluster). Services may have IPv6 addresses."""
     with HomeLab() as lab:
         control = lab.members["k8s-control"]
-        folder = tmp_path_factory.mktemp("labcluster")
-        with RealCluster(folder, assets, control.ns, control.ip) as made:
-            made.lab, made.kube = lab, made.client()
-            for node in lab.nodes:
-                made.kube.make_node(node, lab.ip(node))
-            for crds in sorted((TESTS.parent / "deploy" / "crds").glob("*.yaml")):
-                made.kube.apply(crds.read_text())
-            yield made
+        flags = ["--service-cluster-ip-range=10.96.0.0/12,fd00:96::/112"]
+        with RealCluster(folder, assets, control.ns, control.ip, flags=flags) as made:
+            yield lab, made
+
+
+@pytest.fixture(scope="session")
+def home_world(assets, tmp_path_factory):
+    """One for all files: to start an API server takes seconds of all processors."""
+    with _world(assets, tmp_path_factory.mktemp("world")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def home_cluster(assets, tmp_path_factory):
-    """The home network with the real API server and everything of deploy/ in it, and l2lb as it says there."""
-    folder = tmp_path_factory.mktemp("home")
-    with HomeLab() as lab:
-        control = lab.members["k8s-control"]
-        with RealCluster(folder, assets, control.ns, control.ip) as made:
-            home = Home(made, lab, folder)
-            yield home
-            home.end()
+def home_cluster(home_world, tmp_path_factory):
+    """The home network with the real API server and everything of deploy/ in it, and l2lb as it says there: processes of its own
+    for each file, which leaves nothing behind. One that changes the network for good replaces this by own_home_cluster."""
+    lab, made = home_world
+    home = Home(made, lab, tmp_path_factory.mktemp("home"))
+    yield home
+    home.end()
+
+
+@pytest.fixture(scope="module")
+def own_home_cluster(assets, tmp_path_factory):
+    """As home_cluster, in a world that no other file sees."""
+    folder = tmp_path_factory.mktemp("own-home")
+    with _world(assets, folder) as (lab, made):
+        home = Home(made, lab, folder)
+        yield home
+        home.end()
 
 
 @pytest.fixture

@@ -30,14 +30,13 @@ class Link:
     """A wire to a server on 127.0.0.1, with a port of its own: it can be cut, taken down, frozen."""
 
     def __init__(self, target):
-        self.target, self.port = target, 0
+        self.target, self.port = target, proc.free_ports(1)[0]
         self._pairs, self._open = [], threading.Event()
         self._open.set()
         self.up()
 
     def up(self):
         self._listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def down(self):
@@ -157,7 +156,7 @@ class Standin(Server):
     name = "standin"
 
     def __init__(self, folder):
-        self.folder, self.port = Path(folder), 0
+        self.folder, self.port = Path(folder), proc.free_ports(1)[0]
         self.ca = Authority(self.folder, "kubernetes")   # it makes one only where there is none
         self._start()
         self.kube = Kube(self.folder / "kubeconfig")
@@ -188,7 +187,7 @@ class Standin(Server):
         self._start()
 
     def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
+        proc.pause(self.process)
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
@@ -218,7 +217,7 @@ class Probe:
                 self.lines.append({**json.loads(line), "time": time.monotonic()})
                 self._news.notify()
 
-    def until(self, event, timeout=10, why=None, **fields):
+    def until(self, event, timeout=40, why=None, **fields):
         """The next line of that kind; why: a regular expression, or "" for "no trouble any more"."""
         deadline = time.monotonic() + timeout
 
@@ -245,13 +244,13 @@ class Probe:
     def end(self, code=0):
         """Ends it and returns its last line, the counters. Exit code 70 is a handle left open."""
         ended = proc.end(self.process, signal.SIGTERM, timeout=30)
-        self._reader.join(5)
+        self._reader.join(30)
         self.process.stdout.close()
         assert ended == code, f"exit code {ended}\n{self.log.read_text()}"
         return self.lines[-1]
 
 
-def ask(kubeconfig, method, target, body=None, timeout=15):
+def ask(kubeconfig, method, target, body=None, timeout=60):
     """One request by the client: its result line."""
     words = [str(PROBE), "--kubeconfig", str(kubeconfig), "request", method, target] + ([json.dumps(body)] if body is not None else [])
     done = subprocess.run(words, capture_output=True, text=True, timeout=timeout)
@@ -296,7 +295,7 @@ class Room:
     def requests(self, verb=None):
         return [request for request in self.server.requests(self.user) if verb in (None, request[0])]
 
-    def watches_open(self, count, timeout=10):
+    def watches_open(self, count, timeout=40):
         """Waits until so many watches were ever asked for."""
         return wait(lambda: len(self.requests("watch")) >= count and self.requests("watch"), timeout, f"{count} watches")
 

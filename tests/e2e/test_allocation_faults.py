@@ -10,12 +10,10 @@ import time
 import pytest
 import yaml
 
-from cluster.cluster import RealCluster
 from contract import Standin
-from home import FROM_POOL, LEADER, NAMESPACE, VIP, Home, StatusWatch, addresses, vip
+from home import FROM_POOL, LEADER, NAMESPACE, VIP, StatusWatch, addresses, vip
 from lab import l2lb
 from lab.kube import ApiError, path, wait
-from lab.netlab import HomeLab
 from test_metrics import scrape, value
 
 POOL = 51
@@ -23,18 +21,6 @@ IPS, SHARE = "metallb.io/loadBalancerIPs", "metallb.io/allow-shared-ip"
 CONTROLLER = f"system:serviceaccount:{NAMESPACE}:controller"
 WRITES = ("create", "update", "patch", "delete")
 ELSEWHERE = ["--port=0", "--health-probe-port=0"]   # of a second controller, at a member that has no need for it
-
-
-@pytest.fixture(scope="module")
-def home_cluster(assets, tmp_path_factory):
-    """As the others', and Services may have IPv6 addresses."""
-    folder = tmp_path_factory.mktemp("faults")
-    with HomeLab() as lab:
-        control = lab.members["k8s-control"]
-        with RealCluster(folder, assets, control.ns, control.ip, flags=["--service-cluster-ip-range=10.96.0.0/12,fd00:96::/112"]) as made:
-            home = Home(made, lab, folder)
-            yield home
-            home.end()
 
 
 class Storm:
@@ -87,8 +73,8 @@ class Burst:
 
 def agree(home, served):
     """So many Services have addresses, and the records say just what their statuses do."""
-    wait(lambda: len(home.shown()) == served, 20, f"{served} addresses")
-    wait(lambda: home.recorded() == home.shown(), 10, "the records to say what the statuses do")
+    wait(lambda: len(home.shown()) == served, 60, f"{served} addresses")
+    wait(lambda: home.recorded() == home.shown(), 30, "the records to say what the statuses do")
 
 
 def seen(home, user=CONTROLLER, since=()):
@@ -128,7 +114,7 @@ def test_a_leader_that_comes_back(home, fault):
         else:
             first.pause()
         burst.make("meanwhile", 10)
-        second.wait_log(event="leading", timeout=30)
+        second.wait_log(event="leading", timeout=60)
         for name in burst.names:
             home.address(name, 20)
         # Room for mistakes: addresses that were given back while the old one could not see it.
@@ -143,7 +129,7 @@ def test_a_leader_that_comes_back(home, fault):
         else:
             first.resume()
         burst.make("late", 10)
-        first.wait_log(event="leadershipLost", timeout=20)
+        first.wait_log(event="leadershipLost", timeout=60)
         for name in burst.names:
             home.address(name, 20)
     agree(home, len(burst.names))
@@ -151,7 +137,7 @@ def test_a_leader_that_comes_back(home, fault):
     # It can lead again, with what has changed since.
     lines = len(first.logs())
     home.stop(second)
-    first.wait_log(event="leading", skip=lines, timeout=30)
+    first.wait_log(event="leading", skip=lines, timeout=60)
     burst.make("again", 3)
     agree(home, len(burst.names))
     watch.only_one_each(burst.keys())
@@ -170,7 +156,7 @@ def test_killed_in_a_burst(home):
                 controller = home.controllers["controller"]
                 home.kill9(controller)
                 home.start_controller(uid=controller.uid)
-        wait(lambda: len(home.shown()) == POOL, 20, "51 addresses")
+        wait(lambda: len(home.shown()) == POOL, 60, "51 addresses")
     agree(home, POOL)
     assert set(home.shown()) == {vip(n) for n in range(100, 151)}
     # The pool is full: the next ones are told, and get what becomes free.
@@ -198,7 +184,7 @@ def test_foreign_writes(home):
     ip, _ = home.announced("web")
     for ingress in ([{"ip": "10.9.9.9"}], [], [{"ip": ip}, {"ip": "10.9.9.9"}]):
         scribble(home, "web", loadBalancer={"ingress": ingress})
-        wait(lambda: addresses(home.service("web")) == [ip], 2, f"{ingress} to be put right")
+        wait(lambda: addresses(home.service("web")) == [ip], 20, f"{ingress} to be put right")
     service = home.service("web")
     assert home.events(service, "ForeignWrite") == []
     left = scribble(home, "web", loadBalancer={"ingress": [{"ip": "10.9.9.9"}]})
@@ -220,7 +206,7 @@ def test_annotation_removed(home):
     ip, _ = home.announced("web")
     for wrong in (None, "another-pool"):
         home.kube.patch(path("Service", "default", "web"), {"metadata": {"annotations": {FROM_POOL: wrong}}})
-        wait(lambda: home.service("web")["metadata"].get("annotations", {}).get(FROM_POOL) == "default-pool", 2, "the annotation to be put right")
+        wait(lambda: home.service("web")["metadata"].get("annotations", {}).get(FROM_POOL) == "default-pool", 20, "the annotation to be put right")
     assert addresses(home.service("web")) == [ip]
 
 
@@ -234,7 +220,7 @@ def test_another_class_talks_nonsense(home):
     home.serve("next")
     assert home.address("next") == VIP
     home.delete("next")
-    wait(lambda: home.record(VIP) is None, 5, "the record to go")
+    wait(lambda: home.record(VIP) is None, 20, "the record to go")
     now = home.service("theirs")
     assert now["metadata"]["resourceVersion"] == left["metadata"]["resourceVersion"] and home.events(now) == []
     assert addresses(home.service("ours")) == [vip(101)] and home.recorded()[vip(101)] == ["default/ours"]
@@ -248,7 +234,7 @@ def counters(home, pool="default-pool"):
 
 
 def counts(home, *expected):
-    wait(lambda: counters(home) == expected, 3, f"the counters to be {expected}")
+    wait(lambda: counters(home) == expected, 20, f"the counters to be {expected}")
 
 
 def test_pool_counters(home):
@@ -266,7 +252,7 @@ def test_pool_counters(home):
     home.kube.patch(pool, {"spec": {"avoidBuggyIPs": True}})
     counts(home, 2, 0, 303, 256)
     home.serve("both", ipFamilyPolicy="RequireDualStack")
-    assert wait(lambda: addresses(home.service("both")), 5, "addresses") == [vip(101), "fd00:122::"]
+    assert wait(lambda: addresses(home.service("both")), 20, "addresses") == [vip(101), "fd00:122::"]
     counts(home, 3, 1, 302, 255)
     # Two that share an address count once.
     for n, port in enumerate((81, 82)):
@@ -300,7 +286,7 @@ def test_one_bad_pool(home):
     told = home.wait_event(home.kube.get(pool), "InvalidConfiguration")
     assert told["type"] == "Warning" and "default-pool" in told["note"] and "192.168.122.110" in told["note"]
     assert home.controllers["controller"].wait_log(event="invalidConfiguration")["level"] == "error"
-    wait(lambda: stale(home) == 1, 3, "the metric to say so")
+    wait(lambda: stale(home) == 1, 20, "the metric to say so")
     home.serve("next")
     assert home.address("next") == vip(101), "as it last was good it serves on"
     # Restarted, it knows only what the cluster says.
@@ -314,18 +300,18 @@ def test_one_bad_pool(home):
     assert "default-pool" in home.wait_event(home.service("wants"), "AllocationFailed")["note"]
     home.kube.patch(pool, {"spec": {"addresses": ["192.168.122.100-192.168.122.150"]}})
     assert home.address("wants") == vip(102)
-    wait(lambda: stale(home) == 0, 3, "the metric to say so")
+    wait(lambda: stale(home) == 0, 20, "the metric to say so")
     counts(home, 3, 0, 48, 0)
     # Another way: a new one that overlaps the older.
     home.kube.patch(second, {"spec": {"addresses": ["192.168.122.150-192.168.122.180"]}})
     assert "default-pool" in home.wait_event(home.kube.get(second), "InvalidConfiguration")["note"]
     home.serve("last")
     assert home.address("last") == vip(103)
-    wait(lambda: stale(home) == 1, 3, "the metric to say so")
+    wait(lambda: stale(home) == 1, 20, "the metric to say so")
     home.kube.patch(second, {"spec": {"addresses": ["192.168.122.151-192.168.122.180"]}})
     home.serve("very-last", annotations={"metallb.io/address-pool": "second"})
     assert home.address("very-last") == vip(151)
-    wait(lambda: stale(home) == 0, 3, "the metric to say so")
+    wait(lambda: stale(home) == 0, 20, "the metric to say so")
     watch.only_one_each([f"default/{name}" for name in ("web", "next", "after", "wants", "last", "very-last")])
 
 
@@ -348,20 +334,20 @@ def test_two_hundred_services(home):
     for name in names:
         home.kube.make_service("default", name)
     home.start_controller()
-    wait(lambda: len(home.shown()) == 200, 30, "200 addresses")
+    wait(lambda: len(home.shown()) == 200, 90, "200 addresses")
     patches = [event for event in seen(home, since=before).values() if event["verb"] == "patch" and event["objectRef"]["resource"] == "services"]
     assert len(patches) == 200, "one write each"
     assert in_flight(patches) > 2
     agree(home, 200)
     counts(home, 200, 0, 107, 0)
-    wait(lambda: [r for r in home.records() if r["spec"].get("holderIdentity")] == [], 10, "no owner: there are no endpoints")
+    wait(lambda: [r for r in home.records() if r["spec"].get("holderIdentity")] == [], 30, "no owner: there are no endpoints")
     # A restart. What the next Service needs is written when everything else has been looked at.
     before = audited(home)
     home.stop(home.controllers["controller"])
     controller = home.start_controller()
     controller.wait_log(event="leading")
     home.kube.make_service("default", "next")
-    ip = home.address("next", 10)
+    ip = home.address("next")
     counts(home, 201, 0, 106, 0)
     others = [write for write in written(home, before) if write[1] in ("services", "leases") and write[2] not in (LEADER, "next", f"ip-{ip}")]
     assert others == []
@@ -370,8 +356,8 @@ def test_two_hundred_services(home):
     started = time.monotonic()
     home.start_controller(uid=controller.uid)
     home.kube.make_service("default", "after")
-    home.address("after", 10)
-    assert time.monotonic() - started < 2
+    home.address("after")
+    assert time.monotonic() - started < 10, "at once: the Lease, were it another's, would last for 15 s"
     watch.only_one_each([f"default/{name}" for name in [*names, "next", "after"]])
 
 
@@ -386,22 +372,22 @@ def test_later(tmp_path):
                                           "192.168.122.100-192.168.122.150", *ELSEWHERE], {"ASAN_OPTIONS": "detect_leaks=0"}, tmp_path / "log")
         running.wait_log(event="leading")
         place = path("Service", "default", "web")
-        server.fault(kind="status", match=f"^{place}/status", method="PATCH", code=429, times=2, headers={"Retry-After": "1"})
+        server.fault(kind="status", match=f"^{place}/status", method="PATCH", code=429, times=2, headers={"Retry-After": "2"})
         server.fault(kind="status", match="/leases", method="POST", code=429, times=1, headers={"Retry-After": "1"})
         server.kube.make_service("default", "web")
-        wait(lambda: len([r for r in server.requests("controller") if "/services/web/status" in r[1]]) >= 1, 5, "the first try")
+        wait(lambda: len([r for r in server.requests("controller") if "/services/web/status" in r[1]]) >= 1, 20, "the first try")
         server.kube.make_service("default", "other")
-        wait(lambda: addresses(server.kube.get(path("Service", "default", "other"))), 5, "an address for the other one")
+        wait(lambda: addresses(server.kube.get(path("Service", "default", "other"))), 20, "an address for the other one")
         assert addresses(server.kube.get(place)) == [], "the other one did not wait for this one"
-        wait(lambda: addresses(server.kube.get(place)), 10, "an address")
+        wait(lambda: addresses(server.kube.get(place)), 30, "an address")
         asked = {"status": [r for r in server.requests("controller") if "/services/web/status" in r[1]],
                  "record": [r for r in server.requests("controller") if r[0] == "create" and r[1].endswith("/leases")][1:]}   # the leader's
         assert [r[2] for r in asked["status"]] == [429, 429, 200]
         assert [r[2] for r in asked["record"]] == [429, 201, 201]
-        for kind, tries in (("status", 3), ("record", 2)):
+        for kind, tries, seconds in (("status", 3, 2), ("record", 2, 1)):
             for early, late in itertools.pairwise(asked[kind][:tries]):
-                assert 1 <= late[3] - early[3] < 4, (kind, asked[kind])
-        assert running.stop(5) == 0
+                assert seconds <= late[3] - early[3] < 10, (kind, asked[kind])
+        assert running.stop() == 0
     finally:
         server.close()
 
@@ -420,7 +406,7 @@ def test_shared_address(home):
     owner = home.owner(ip)
     share(home, "https", 443, **{IPS: ip})
     assert home.address("https") == ip
-    wait(lambda: home.recorded() == {ip: ["default/http", "default/https"]}, 5, "one record that names both")
+    wait(lambda: home.recorded() == {ip: ["default/http", "default/https"]}, 20, "one record that names both")
     for name, port, key, why in (("clash", 443, "key", "port TCP/443 is already in use"), ("stranger", 8080, "other", "sharing key")):
         refused = share(home, name, port, key, **{IPS: ip})
         note = home.wait_event(refused, "AllocationFailed")["note"]
@@ -429,7 +415,7 @@ def test_shared_address(home):
     home.answered_by(ip, owner)
     asker = home.asker(ip, hz=100)
     home.delete("http")
-    wait(lambda: home.recorded() == {ip: ["default/https"]}, 5, "the record to keep the other")
+    wait(lambda: home.recorded() == {ip: ["default/https"]}, 20, "the record to keep the other")
     assert home.address("https") == ip
     home.answered_by(ip, owner)
     told = asker.stop()[ip]
@@ -437,10 +423,10 @@ def test_shared_address(home):
     # The port that clashed is free when its owner goes; so it is not another address that the waiting one gets.
     home.delete("https")
     assert home.address("clash") == ip
-    wait(lambda: home.recorded() == {ip: ["default/clash"]}, 5, "the record to name the one that waited")
+    wait(lambda: home.recorded() == {ip: ["default/clash"]}, 20, "the record to name the one that waited")
     home.delete("clash")
     assert home.address("stranger") == ip
     home.delete("stranger")
-    wait(lambda: home.record(ip) is None, 5, "the record to go")
+    wait(lambda: home.record(ip) is None, 20, "the record to go")
     home.silent(ip)
     watch.only_one_each([f"default/{name}" for name in ("http", "https", "clash", "stranger")])

@@ -23,7 +23,7 @@ spec: {{addresses: ["{addresses}"]}}
 OVERLAP = '192.168.122.170-192.168.122.180", "192.168.122.180/32'
 
 
-def run(tmp_path, *args, env=None, netns=None, timeout=10):
+def run(tmp_path, *args, env=None, netns=None, timeout=60):
     """l2lb run ... to its end: (exit code, what it wrote)."""
     log = tmp_path / "run.log"
     log.unlink(missing_ok=True)
@@ -97,7 +97,7 @@ def test_namespace_missing(home, tmp_path):
     running = l2lb.start(home.lab, "ctl", ["run", "--role", "controller", "--kubeconfig", home.config_of("controller"), "--namespace", "nowhere",
                                              "--port=0", "--health-probe-port=0"],   # the home's controller has them
                          {"ASAN_OPTIONS": "detect_leaks=0"}, log)
-    assert running.process.wait(10) == 3
+    assert running.process.wait(60) == 3
     one_line(running.text(), "nowhere", "kubectl create namespace nowhere", "--namespace")
 
 
@@ -151,11 +151,11 @@ def test_unknown_node(home, tmp_path):
                          {"ASAN_OPTIONS": "detect_leaks=0"}, tmp_path / "log")
     line = running.wait_log(event="nodeUnknown")
     assert line["level"] == "error" and "wroker-1" in line["msg"] and "--node-name" in line["msg"]
-    home.kill9(home.speakers[owner])
-    heir = wait(lambda: home.holder(ip) not in ("", owner) and home.holder(ip), 3, "another owner")
+    home.lab.cut(owner)   # not its speaker alone: then a neighbour would guard the address for it
+    heir = wait(lambda: home.holder(ip) not in ("", owner) and home.holder(ip), 20, "another owner")
     assert heir in home.nodes
     home.answered_by(ip, heir)
-    assert running.stop(3) == 0
+    assert running.stop() == 0
     assert not [line for line in running.logs() if line["event"] == "serviceAnnounced"]
     assert home.kube.exists(path("Lease", NAMESPACE, "node-wroker-1")) is None
 
@@ -198,9 +198,13 @@ def test_a_stranger_claims_the_address(home, tmp_path):
         wire.send(home.client, wire.arp_frame(wire.REPLY, stranger, ip, stranger, ip))
     line = home.speakers[owner].wait_log(event="addressConflict", ip=ip)
     assert line["mac"] == stranger and line["level"] == "warn"
+
+    def defences():
+        return [f for f in sniffer.frames() if f["spa"] == f["tpa"] == ip and f["sha"] == mac and f["eth_dst"] == wire.BROADCAST]
+    wait(defences, 10, "a defence")
     time.sleep(0.5)
-    defence = [f for f in sniffer.stop() if f["spa"] == f["tpa"] == ip and f["sha"] == mac and f["eth_dst"] == wire.BROADCAST]
-    assert 1 <= len(defence) <= 8, "defended, but no storm"
+    sniffer.stop()
+    assert len(defences()) <= 8, "defended, but no storm"
     home.answered_by(ip, owner)
 
 
@@ -214,9 +218,9 @@ def test_half_a_line_and_silence(tmp_path):
         node = lab.nodes[0]
         server = lab.exec(node, [sys.executable, ROOT / "tests/standin/apiserver.py", "--listen", f"{lab.ip(node)}:6443", "--dir", folder,
                                  "--bookmark-interval", "1"], stdout=subprocess.DEVNULL)
-        wait(lambda: (folder / "kubeconfig").exists(), 5, "the stand-in's kubeconfig")
+        wait(lambda: (folder / "kubeconfig").exists(), 30, "the stand-in's kubeconfig")
         kube = Kube(folder / "kubeconfig", netns=lab.ns(node))
-        wait(lambda: kube.get("/readyz") or True, 5, "the stand-in")
+        wait(lambda: kube.get("/readyz") or True, 30, "the stand-in")
         kube.make_namespace(NAMESPACE)
         kube.make_node(node, lab.ip(node))
         for file in ("crds/ipaddresspools.yaml", "crds/l2advertisements.yaml", "home/pool.yaml", "home/l2advertisement.yaml"):
@@ -227,7 +231,7 @@ def test_half_a_line_and_silence(tmp_path):
         running.wait_log(event="leading")
         kube.make_service("default", "web")
         kube.make_slice("default", "web", [("10.244.0.5", node, True)])
-        wait(lambda: addresses(kube.get(path("Service", "default", "web"))), 5, "an address")
+        wait(lambda: addresses(kube.get(path("Service", "default", "web"))), 20, "an address")
         for resource in ("services", "leases", "endpointslices"):
             fault = kube.request("POST", "/_standin/faults", {"kind": "half-line", "match": f"/{resource}.*watch"})
             assert fault["watches"] >= 1
@@ -235,11 +239,11 @@ def test_half_a_line_and_silence(tmp_path):
             # The event of this one is the half line; the watch must come back to see it.
             kube.make_service("default", name)
             kube.make_slice("default", name, [("10.244.0.5", node, True)])
-            ip = wait(lambda made=name: addresses(kube.get(path("Service", "default", made))), 8, f"an address for {name}")[0]
+            ip = wait(lambda made=name: addresses(kube.get(path("Service", "default", made))), 30, f"an address for {name}")[0]
             lease = path("Lease", NAMESPACE, f"ip-{ip}")
-            assert wait(lambda at=lease: kube.get(at)["spec"].get("holderIdentity"), 8, f"an owner of {ip}") == node
-            wait(lambda asked=ip: [[r["mac"] for r in rs] for rs in wire.ask(lab.ns("client"), asked)] == [[lab.mac(node)]], 8, f"{ip} to be answered")
-        assert running.stop(3) == 0
+            assert wait(lambda at=lease: kube.get(at)["spec"].get("holderIdentity"), 30, f"an owner of {ip}") == node
+            wait(lambda asked=ip: [[r["mac"] for r in rs] for rs in wire.ask(lab.ns("client"), asked)] == [[lab.mac(node)]], 30, f"{ip} to be answered")
+        assert running.stop() == 0
         proc.end(server, signal.SIGTERM)
 
 
@@ -254,26 +258,26 @@ def test_valgrind(home, tmp_path):
                             {"METALLB_POD_NAME": "controller", "POD_UID": "valgrind"}, tmp_path / "controller.log", binary="valgrind")
     speaker = l2lb.start(home.lab, "worker-1", [*valgrind, l2lb.default_binary(), "run", "--role", "speaker", "--node-name", "worker-1",
                                                 "--kubeconfig", home.config_of("speaker")], {}, tmp_path / "speaker.log", binary="valgrind")
-    speaker.wait_log(event="ready", timeout=30)
-    controller.wait_log(event="leading", timeout=30)
+    speaker.wait_log(event="ready", timeout=120)
+    controller.wait_log(event="leading", timeout=120)
     names = [f"web{n}" for n in range(6)]
     for name in names:
         home.serve(name, externalTrafficPolicy="Local")   # all of them on worker-1
-    ips = [home.address(name, 20) for name in names]
+    ips = [home.address(name, 60) for name in names]
     for ip in ips:
-        wait(lambda asked=ip: home.macs(asked, 1) == {home.lab.mac("worker-1")}, 20, f"worker-1 to answer for {ip}")
+        wait(lambda asked=ip: home.macs(asked, 1) == {home.lab.mac("worker-1")}, 60, f"worker-1 to answer for {ip}")
     home.kube.make_slice("default", "web0", [("10.244.1.5", "worker-2", True)])
-    home.answered_by(ips[0], "worker-2", 10)
+    home.answered_by(ips[0], "worker-2", 60)
     home.delete("web1")
     home.serve("bad", annotations={"metallb.io/loadBalancerIPs": "nonsense"})
     home.kube.apply(POOL.format(name="doubled", addresses=OVERLAP))
-    controller.wait_log(event="invalidObject", timeout=20)
+    controller.wait_log(event="invalidObject", timeout=60)
     home.stop_api()
     time.sleep(2)
     home.start_api()
     home.serve("new", externalTrafficPolicy="Local")
-    home.answered_by(home.address("new", 40), "worker-1", 20)
+    home.answered_by(home.address("new", 60), "worker-1", 60)
     for running in (speaker, controller):
-        assert running.stop(20) == 0, running.text()[-6000:]
+        assert running.stop(60) == 0, running.text()[-6000:]
         reports = re.findall(r"^==\d+== .*", running.text(), re.M)
         assert reports == [], "\n".join(reports)

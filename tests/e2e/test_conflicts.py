@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from home import NAMESPACE, preferred, vip, vip_of
+from home import DEPLOY, NAMESPACE, preferred, vip, vip_of
 from lab import wire
 from lab.kube import path, wait
 
@@ -28,6 +28,11 @@ def has(home, ip, who=GUEST):
 
 def has_not(home, ip, who=GUEST):
     home.lab.run(who, ["ip", "addr", "del", f"{ip}/32", "dev", "eth0"], check=True)
+
+
+def small_pool(home, *numbers):
+    """A census of all 51 addresses takes the best part of a minute; of these, some seconds. To be called before speakers start."""
+    home.kube.apply((DEPLOY / "home/pool.yaml").read_text().replace("192.168.122.100-192.168.122.150", f"{vip(min(numbers))}-{vip(max(numbers))}"))
 
 
 def claims(home, ip, mac):
@@ -56,19 +61,20 @@ def test_a_stranger_on_a_free_address(home, guest):
 
 
 def test_a_stranger_goes_away(home, guest):
+    small_pool(home, 100, 103)
     for node in home.nodes:
         home.stop(home.speakers[node])
         home.start_speaker(node, ["--foreign-silence", "5s"])
     try:
         has(home, vip(100))
-        wait(lambda: vip(100) in home.strangers(), 20, "the stranger to be found")
+        wait(lambda: vip(100) in home.strangers(), 60, "the stranger to be found")
         time.sleep(6)
         assert vip(100) in home.strangers(), "he is still there: each question is answered"
         waiting = home.serve("waiting", annotations={IPS: vip(100)})
         home.wait_event(waiting, "AllocationFailed")
         has_not(home, vip(100))
-        wait(lambda: vip(100) not in home.strangers(), 30, "the stranger to be forgotten")
-        assert home.address("waiting", 5) == vip(100)
+        wait(lambda: vip(100) not in home.strangers(), 90, "the stranger to be forgotten")
+        assert home.address("waiting") == vip(100)
         home.answered_by(vip(100), home.owner(vip(100)))
     finally:
         for node in home.nodes:
@@ -86,7 +92,7 @@ def test_an_address_known_to_be_free_waits_for_nothing(home):
     def questions(ip=None):
         return [f for f in watcher.frames() if f["op"] == wire.REQUEST and f["spa"] in of_nodes and f["eth_dst"] == wire.BROADCAST
                 and f["tpa"] in ([ip] if ip else [vip(n) for n in range(100, 151)])]
-    wait(lambda: len(questions(vip(104))) >= 2, 30, "two questions for an address")
+    wait(lambda: len(questions(vip(104))) >= 2, 60, "two questions for an address")
     time.sleep(3.5)
     asked = questions()
     home.serve("web", annotations={IPS: vip(104)})
@@ -111,7 +117,7 @@ spec: {{addresses: [{vip(200)}-{vip(201)}], autoAssign: false}}
 """)
     watcher = wire.Sniffer(home.client, home.folder / "probe.jsonl")
     service = home.serve("web", annotations={"metallb.io/address-pool": "more"})
-    wait(lambda: home.service("web")["status"]["loadBalancer"].get("ingress") == [{"ip": vip(201), "ipMode": "VIP"}], 10, "another address")
+    wait(lambda: home.service("web")["status"]["loadBalancer"].get("ingress") == [{"ip": vip(201), "ipMode": "VIP"}], 40, "another address")
     home.answered_by(vip(201), home.owner(vip(201)))
     frames = watcher.stop()
     assert [f for f in frames if f["tpa"] == vip(200) and f["spa"] == "0.0.0.0"], "probes"
@@ -135,7 +141,7 @@ def test_a_stranger_comes_later(home, guest):
     note = home.wait_event(home.service("web"), "addressConflict")["note"]
     assert ip in note and guest.mac in note and "kept" in note
     assert len(conflicts(home, ip)) == 1, "said once"
-    wait(lambda: home.strangers().get(ip) == guest.mac, 5, "his record")
+    wait(lambda: home.strangers().get(ip) == guest.mac, 20, "his record")
     assert home.address("web") == ip and home.owner(ip) == owner
     home.answered_by(ip, owner)
 
@@ -145,15 +151,17 @@ def test_a_quiet_stranger_on_a_used_address(home, guest):
     asks = preferred(home.nodes, "192.168.122.0")[0]
     owner = next(node for node in home.nodes if node != asks)
     ip = vip_of(home.nodes, owner)
+    number = int(ip.rpartition(".")[2])
+    small_pool(home, number, number + 3)
     home.announced("web", annotations={IPS: ip})
     has(home, ip)
     home.stop(home.speakers[asks])   # the fresh one asks for everything at once
     home.ready()
-    wait(lambda: home.strangers().get(ip) == guest.mac, 60, "the stranger to be found")
+    wait(lambda: home.strangers().get(ip) == guest.mac, 90, "the stranger to be found")
     record = home.kube.get(path("Lease", NAMESPACE, f"foreign-{ip}"))
-    note = home.wait_event(home.service("web"), "addressConflict", 10)["note"]
+    note = home.wait_event(home.service("web"), "addressConflict")["note"]
     assert ip in note and guest.mac in note and "kept" in note
-    wait(lambda: [line for line in home.speakers[owner].logs() if line.get("event") == "addressConflict" and line.get("ip") == ip], 5, "the owner's word")
+    wait(lambda: [line for line in home.speakers[owner].logs() if line.get("event") == "addressConflict" and line.get("ip") == ip], 20, "the owner's word")
     assert record["spec"]["holderIdentity"] in home.nodes
     assert home.owner(ip) == owner and home.address("web") == ip
 
@@ -168,7 +176,7 @@ def test_giving_up_on_demand(home, guest):
         time.sleep(1)
         assert home.address("web") == ip, "one stray frame moves nothing"
         claims(home, ip, guest.mac)
-        wait(lambda: home.address("web") != ip, 10, "another address")
+        wait(lambda: home.address("web") != ip, 40, "another address")
         now = home.address("web")
         home.answered_by(now, home.owner(now))
         home.silent(ip)
@@ -186,13 +194,13 @@ def test_another_node_is_no_stranger(home, guest):
         has(home, ip)
         service = home.serve("web")
         assert home.address("web") == ip
-        note = home.wait_event(service, "addressAnsweredByNode", 10)["note"]
+        note = home.wait_event(service, "addressAnsweredByNode", 40)["note"]
         assert "not-yet" in note and guest.mac in note and ip in note
         time.sleep(2)
         assert home.macs(ip) == {guest.mac}, "we are silent while it answers"
         assert home.address("web") == ip and not home.strangers()
         has_not(home, ip)
-        home.answered_by(ip, home.owner(ip), 5)
+        home.answered_by(ip, home.owner(ip), 40)
     finally:
         home.kube.delete(path("Node", None, "not-yet"))
 
@@ -209,7 +217,8 @@ def test_a_peers_kernel_answers(home, guilty):
         note = home.wait_event(home.service("web"), "strictARPMissing", 60)["note"]
         assert guilty in note and ip in note and owner in note and "strictARP" in note
         assert home.owner(ip) == owner and home.address("web") == ip
-        assert home.lab.mac(owner) in home.macs(ip)
+        # The kernel is quick: on a busy machine the owner's answer may come when a question has been given up.
+        wait(lambda: home.lab.mac(owner) in home.macs(ip), 20, "the owner to answer, too")
         assert not home.strangers()
     finally:
         home.lab.run(guilty, ["ip", "addr", "del", f"{ip}/32", "dev", "lo"])

@@ -153,12 +153,15 @@ def kubectl(server, *args, text=None):
     return done.stdout
 
 
+def established(server, *names):
+    kubectl(server, "wait", "--for=condition=Established", "--timeout=90s", *(f"crd/{name}" for name in names))
+
+
 @pytest.fixture(scope="module")
 def installed(server):
     """server, with deploy/ applied as README.md says."""
     kubectl(server, "apply", "-k", DEPLOY)
-    for plural in OURS:
-        kubectl(server, "wait", "--for=condition=Established", "--timeout=20s", f"crd/{plural}.metallb.io")
+    established(server, *(f"{plural}.metallb.io" for plural in OURS))
     return server
 
 
@@ -366,12 +369,12 @@ WAYS = {"client side, as MetalLB was": ("apply", ["apply"]), "server side": ("ap
 
 
 def replace_crds(server, verb):
-    for crd in [*OLD, old_crd("ConfigurationState", "configurationstates", typed())]:
-        if server.kube.exists(path("CustomResourceDefinition", name=crd["metadata"]["name"])):
-            kubectl(server, "delete", "crd", crd["metadata"]["name"])
+    names = [crd["metadata"]["name"] for crd in [*OLD, old_crd("ConfigurationState", "configurationstates", typed())]]
+    there = [name for name in names if server.kube.exists(path("CustomResourceDefinition", name=name))]
+    if there:
+        kubectl(server, "delete", "crd", *there)
     kubectl(server, verb, "-f", "-", text="---\n".join(yaml.safe_dump(crd) for crd in OLD))
-    for crd in OLD:
-        kubectl(server, "wait", "--for=condition=Established", "--timeout=20s", f"crd/{crd['metadata']['name']}")
+    established(server, *(crd["metadata"]["name"] for crd in OLD))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -381,12 +384,12 @@ def test_over_metallb(installed, kube, way):
     replace_crds(installed, verb)
     before = {}
     for made in ODD:
-        saved = wait(lambda new=made: kube.create(path(new["kind"], NAMESPACE), new), 10, "the old CRD to serve")
+        saved = wait(lambda new=made: kube.create(path(new["kind"], NAMESPACE), new), 40, "the old CRD to serve")
         before[made["kind"], made["metadata"]["name"]] = saved
     bgp = kube.get(path("CustomResourceDefinition", name="bgppeers.metallb.io"))
     kubectl(installed, *apply, "-k", DEPLOY)
     # The new definition is there when it refuses.
-    wait(lambda: says(kube, obj("IPAddressPool", addresses("1.2.3.4"))) and says(kube, obj("L2Advertisement", preferred(0))), 20, "the new CRDs to serve")
+    wait(lambda: says(kube, obj("IPAddressPool", addresses("1.2.3.4"))) and says(kube, obj("L2Advertisement", preferred(0))), 60, "the new CRDs to serve")
     for (kind, name), saved in before.items():
         assert kube.get(path(kind, NAMESPACE, name)) == saved
     for (kind, name), saved in before.items():
@@ -418,8 +421,7 @@ def test_bgp_kinds(installed, kube):
     """The optional CRDs take the BGP objects as they are, in both versions of BGPPeer."""
     kubectl(installed, "apply", "-k", DEPLOY / "crds-bgp")
     plurals = ("bgppeers", "bgpadvertisements", "bfdprofiles", "communities", "servicebgpstatuses")
-    for plural in plurals:
-        kubectl(installed, "wait", "--for=condition=Established", "--timeout=20s", f"crd/{plural}.metallb.io")
+    established(installed, *(f"{plural}.metallb.io" for plural in plurals))
     for version, kind, plural, spec in (
             ("v1beta2", "BGPPeer", "bgppeers", {"myASN": 64500, "peerASN": 64501, "peerAddress": "10.0.0.1", "holdTime": "90s"}),
             ("v1beta1", "BGPPeer", "bgppeers", {"myASN": 64500, "nodeSelectors": [{"matchLabels": {"a": "b"}}]}),
@@ -429,5 +431,4 @@ def test_bgp_kinds(installed, kube):
         made = {**obj(kind, spec, f"x-{version}"), "apiVersion": f"metallb.io/{version}"}
         kubectl(installed, "apply", "-f", "-", text=yaml.safe_dump(made))
         assert json.loads(kubectl(installed, "get", plural, "-n", NAMESPACE, f"x-{version}", "-o", "json"))["spec"] == spec
-    for plural in plurals:
-        kubectl(installed, "delete", "crd", f"{plural}.metallb.io")
+    kubectl(installed, "delete", "crd", *(f"{plural}.metallb.io" for plural in plurals))

@@ -18,6 +18,12 @@ from lab.stage import Stage, play
 FACTOR = 2
 
 
+@pytest.fixture(scope="module")
+def home_cluster(own_home_cluster):
+    """In the other files' network the nodes do not serve the pool's addresses."""
+    return own_home_cluster
+
+
 @pytest.fixture(autouse=True)
 def nobody_is_accused(request):
     """Whatever fails: our own nodes are no strangers, and their kernels are innocent."""
@@ -281,6 +287,7 @@ def serve_on(home, node, name="web", skip=0):
     """A Service whose address this node has: the address."""
     ip = vip_of(home.nodes, node, skip)
     home.announced(name, annotations={IPS: ip})
+    home.put_on(ip, node)
     home.answered_by(ip, node)
     return ip
 

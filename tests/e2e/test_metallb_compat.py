@@ -132,15 +132,15 @@ class Migrated(Home):
         done = self.cluster.kubectl("apply", "-k", DEPLOY)
         assert done.returncode == 0, done.stderr
         for crd in ("ipaddresspools", "l2advertisements", "servicel2statuses", "configurationstates"):
-            done = self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=20s", f"crd/{crd}.metallb.io")
+            done = self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{crd}.metallb.io")
             assert done.returncode == 0, done.stderr
         # For a moment after that the server reads nothing.
-        wait(lambda: self.everything() == self.before, 20, "all to be there as before")
+        wait(lambda: self.everything() == self.before, 60, "all to be there as before")
 
     def _fill(self, made):
         made = {"apiVersion": "metallb.io/v1beta1", **made}
         target = path(made["kind"], NAMESPACE)
-        saved = wait(lambda: self.kube.create(target, made), 10, "the CRD to serve")
+        saved = wait(lambda: self.kube.create(target, made), 40, "the CRD to serve")
         if "status" in made:
             self.kube.patch(f"{target}/{saved['metadata']['name']}/status", {"status": made["status"]})
 
@@ -200,9 +200,9 @@ def test_nothing_is_rewritten(migrated):
     for name, was in SERVICES.items():
         for ip in was["ips"]:
             expected.setdefault(record_of(ip), []).append(f"{was['namespace']}/{name}")
-    wait(lambda: migrated.recorded() == {ip: sorted(names) for ip, names in expected.items()}, 10, "the records")
+    wait(lambda: migrated.recorded() == {ip: sorted(names) for ip, names in expected.items()}, 30, "the records")
     fours = [ip for ip in expected if "." in ip]
-    wait(lambda: all(migrated.holder(ip) for ip in fours), 10, "the owners")
+    wait(lambda: all(migrated.holder(ip) for ip in fours), 30, "the owners")
     assert migrated.rewritten() == {}
 
 
@@ -225,7 +225,7 @@ def test_configuration_states(migrated):
     states = {made["metadata"]["name"]: made for made in CONFIG if made["kind"] == "ConfigurationState"}
     uid = migrated.controllers["controller"].uid
     place = path("ConfigurationState", NAMESPACE, "controller")
-    wait(lambda: migrated.kube.get(place)["metadata"].get("ownerReferences", [{}])[0].get("uid") == uid, 10, "the controller's to be taken over")
+    wait(lambda: migrated.kube.get(place)["metadata"].get("ownerReferences", [{}])[0].get("uid") == uid, 30, "the controller's to be taken over")
     now = {made["metadata"]["name"]: made for made in migrated.kube.list(path("ConfigurationState", NAMESPACE))}
     assert set(now) == set(states)
     for name, made in states.items():
@@ -245,13 +245,13 @@ def test_life_goes_on(migrated):
     migrated.serve("new")
     assert migrated.address("new") == "192.168.122.103", ".102 is in the status of somebody else's Service"
     pool_of = path("IPAddressPool", NAMESPACE, "default-pool")
-    wait(lambda: migrated.kube.get(pool_of)["status"]["assignedIPv4"] == 9, 3, "the counters")
+    wait(lambda: migrated.kube.get(pool_of)["status"]["assignedIPv4"] == 9, 20, "the counters")
     migrated.delete("new")
-    wait(lambda: versions(migrated.records()) == records, 5, "the records to be as they were")
+    wait(lambda: versions(migrated.records()) == records, 20, "the records to be as they were")
     node = migrated.nodes[0]
     migrated.stop(migrated.speakers[node])
     migrated.start_speaker(node).wait_log(event="ready")
-    wait(lambda: migrated.kube.get(pool_of)["status"] == migrated.before["IPAddressPool", NAMESPACE, "default-pool"]["status"], 3, "the counters")
+    wait(lambda: migrated.kube.get(pool_of)["status"] == migrated.before["IPAddressPool", NAMESPACE, "default-pool"]["status"], 20, "the counters")
     assert set(migrated.rewritten()) == {("IPAddressPool", NAMESPACE, "default-pool"), ("EndpointSlice", "default", "new-test")}
     migrated.watch.only_one_each([f"{was['namespace']}/{name}" for name, was in SERVICES.items()])
     migrated.check_logs()

@@ -69,17 +69,17 @@ def test_net_raw_alone(home, folder):
     ip = vip_of(home.nodes, NODE)
     home.announced("web", annotations={IPS: ip})
     home.answered_by(ip, NODE)
-    done = home.lab.run("client", ["arping", "-c", "1", "-w", "5", "-I", "eth0", ip])
+    done = home.lab.run("client", ["arping", "-c", "1", "-w", "20", "-I", "eth0", ip])
     assert home.lab.mac(NODE).lower() in done.stdout.lower(), done.stdout
     home.lab.run(NODE, ["ip", "link", "set", "eth0", "down"], check=True)
-    heir = wait(lambda: home.holder(ip) not in ("", NODE) and home.holder(ip), 5, "another owner")
+    heir = wait(lambda: home.holder(ip) not in ("", NODE) and home.holder(ip), 20, "another owner")
     home.answered_by(ip, heir)
     home.lab.run(NODE, ["ip", "link", "set", "eth0", "up"], check=True)
     home.lab.plug(NODE, "extra0", "10.79.0.11/24", "02:00:00:00:06:0b")
     try:
-        wait(lambda: links(home) == {"eth0": home.lab.mac(NODE), "extra0": "02:00:00:00:06:0b"}, 8, "the new link to be used")
+        wait(lambda: links(home) == {"eth0": home.lab.mac(NODE), "extra0": "02:00:00:00:06:0b"}, 30, "the new link to be used")
         again = vip_of(home.nodes, NODE, 1)
-        wait(lambda: home.macs(ip, 1) == {home.lab.mac(heir)}, 5, f"only {heir} to answer")
+        wait(lambda: home.macs(ip, 1) == {home.lab.mac(heir)}, 20, f"only {heir} to answer")
         home.announced("again", annotations={IPS: again})
         home.answered_by(again, NODE)
     finally:
@@ -100,8 +100,8 @@ def test_without_it(home, folder):
         home.lab.run(NODE, ["ip", "link", "set", "eth0", "down"], check=True)
         home.lab.run(NODE, ["ip", "link", "set", "eth0", "up"], check=True)
         home.delete("web")
-        wait(lambda: not home.records(), 10, "the record to go")
-        wait(lambda: home.kube.get(path("Service", "default", "kubernetes")), 5, "the API server")
+        wait(lambda: not home.records(), 30, "the record to go")
+        wait(lambda: home.kube.get(path("Service", "default", "kubernetes")), 30, "the API server")
         bad = [line for line in running.logs() if line["level"] in ("error", "warn") and "permission" in line["msg"]]
         assert len(bad) == 1, bad
         assert bad[0]["event"] == "rightMissing" and bad[0]["level"] == "error" and "NET_RAW" in bad[0]["msg"], bad

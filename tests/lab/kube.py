@@ -75,7 +75,7 @@ def path(kind, namespace=None, name=None, subresource=None):
     return "/".join(parts)
 
 
-def wait(condition, timeout=10, what="the condition", interval=0.05):
+def wait(condition, timeout=30, what="the condition", interval=0.05):
     """Polls until condition() is true and returns its value.
 
     A refused connection or an API error means "not yet": servers start and
@@ -121,11 +121,17 @@ class Kube:
         if body is not None:
             payload = json.dumps(body)
             headers["Content-Type"] = content_type
-        response, data = self._round_trip(method, target, payload, headers)
-        answer = _decode(response, data)
-        if response.status >= 400:
-            raise ApiError(method, target, response.status, answer)
-        return answer
+        deadline = time.monotonic() + 30
+        while True:
+            response, data = self._round_trip(method, target, payload, headers)
+            answer = _decode(response, data)
+            if response.status < 400:
+                return answer
+            error = ApiError(method, target, response.status, answer)
+            # So the real server refuses the first requests for a kind of a CRD: later, please.
+            if response.status != 429 or "storage is (re)initializing" not in str(error) or time.monotonic() > deadline:
+                raise error
+            time.sleep(0.1)
 
     def get(self, target):
         return self.request("GET", target)

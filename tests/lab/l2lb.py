@@ -26,8 +26,9 @@ def start(lab, name, args, env=None, log="l2lb.log", binary=None):
     environment.update(env or {})
     argv = [str(binary or default_binary()), *map(str, args)]
     with open(log, "ab") as output:
+        # Beside the API server, the other nodes and the other tests, all on one machine.
         options = {"env": environment, "stdin": subprocess.DEVNULL,
-                   "stdout": output, "stderr": output}
+                   "stdout": output, "stderr": output, "niceness": proc.PROMPT}
         process = lab.exec(name, argv, **options) if lab else proc.spawn(argv, **options)
     return Running(process, log)
 
@@ -38,33 +39,39 @@ class Running:
     def __init__(self, process, log):
         self.process = process
         self.log = Path(log)
+        self._parsed, self._at = [], 0
 
     def text(self):
         return self.log.read_text(errors="replace")
 
     def logs(self):
         """The log's JSON lines as dicts; other lines (a sanitizer's) are left to text()."""
-        parsed = []
-        for line in self.text().splitlines():
+        with open(self.log, "rb") as log:
+            log.seek(self._at)
+            # What is half written is for the next time.
+            fresh = log.read().rpartition(b"\n")
+        self._at += len(fresh[0]) + len(fresh[1])
+        for line in fresh[0].decode(errors="replace").splitlines():
             try:
                 entry = json.loads(line)
             except ValueError:
                 continue
             if isinstance(entry, dict):
-                parsed.append(entry)
-        return parsed
+                self._parsed.append(entry)
+        return list(self._parsed)
 
-    def wait_log(self, timeout=10, skip=0, **fields):
+    def wait_log(self, timeout=30, skip=0, **fields):
         """The first log line with these fields, not looking at the first `skip` lines.
 
         To see only what comes next: skip=len(running.logs()).
         """
         def found():
+            ended = self.process.poll()   # first: what it wrote until then is there
             for entry in self.logs()[skip:]:
                 if all(key in entry and entry[key] == value for key, value in fields.items()):
                     return entry
-            if self.process.poll() is not None:
-                raise RuntimeError(f"l2lb ended with {self.process.returncode}")
+            if ended is not None:
+                raise RuntimeError(f"l2lb ended with {ended}")
             return None
         what = f"a log line with {fields}"
         try:
@@ -72,7 +79,7 @@ class Running:
         except (AssertionError, RuntimeError) as error:
             raise AssertionError(f"no {what}: {error}\n{self._tail()}") from None
 
-    def stop(self, timeout=10):
+    def stop(self, timeout=20):
         """SIGTERM; the exit code. TimeoutExpired if it does not end in time."""
         return proc.end(self.process, signal.SIGTERM, timeout)
 

@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass, field
 
 from lab import proc
+from lab.kube import wait
 
 SUBNET = "192.168.122.0/24"
 NODES = {"k8s-control": 10, "worker-1": 11, "worker-2": 12}
@@ -125,6 +126,14 @@ class HomeLab:
         self._ip(member.ns, f"route add default via {self._subnet[1]}")
         return member
 
+    def remove_member(self, name):
+        """It is unplugged, and what runs there is killed."""
+        member = self.members.pop(name)
+        # With a namespace its links go some time later; these have to go now.
+        self._ip(self.bridge_ns, *(f"link del {port}" for port in member.ports.values()))
+        self._made.remove(member.ns)
+        _remove_namespace(member.ns)
+
     def plug(self, name, interface, cidr, mac, bridge=BRIDGE, index=None):
         """A network card for a member: a veth whose other end is a port of the bridge."""
         member = self.members[name]
@@ -150,7 +159,15 @@ class HomeLab:
     def restore(self, name, interface="eth0"):
         port = self.members[name].ports[interface]
         self._ip(self.bridge_ns, f"link set {port} up")
-        self._port_state(port, "forwarding")
+        # A port cannot be told to forward before its carrier has been noticed, some time after both ends are up.
+        wait(lambda: self._forwards(port), 10, f"the port of {name}")
+
+    def _forwards(self, port):
+        try:
+            self._port_state(port, "forwarding")
+        except RuntimeError:
+            return False
+        return True
 
     def accept_vip(self, name, vip):
         """Lets a node's kernel take packets for a VIP without answering ARP for
@@ -179,6 +196,13 @@ class HomeLab:
     def bridge_ip(self, *commands):
         """ip commands where the bridge is."""
         self._ip(self.bridge_ns, *commands)
+
+    def drop_vip(self, name, vip):
+        """The counterpart of accept_vip()."""
+        ns = self.ns(name)
+        self._ip(ns, f"route del local {vip}/32 dev lo")
+        _command("ip", "netns", "exec", ns, "sysctl", "-qw",
+                 "net.ipv4.conf.all.arp_ignore=0", "net.ipv4.conf.eth0.arp_ignore=0")
 
     # Running things
 

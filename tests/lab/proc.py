@@ -3,8 +3,11 @@
 import atexit
 import contextlib
 import ctypes
+import functools
 import os
+import random
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -15,11 +18,18 @@ _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _die_with_parent():
+# What a node of its own would give to a process that hardly needs any: its share of a processor, whenever it wants it.
+PROMPT = -10
+
+
+def _begin(niceness):
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if niceness:
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
-def spawn(argv, netns=None, **popen):
+def spawn(argv, netns=None, niceness=0, **popen):
     """Popen in a namespace; the child is killed when this process dies.
 
     The kernel sends that signal when the *thread* ends which called spawn, so
@@ -27,7 +37,7 @@ def spawn(argv, netns=None, **popen):
     """
     if netns:
         argv = ["ip", "netns", "exec", netns, *argv]
-    return subprocess.Popen(argv, preexec_fn=_die_with_parent, **popen)
+    return subprocess.Popen(argv, preexec_fn=functools.partial(_begin, niceness), **popen)
 
 
 def end(process, sig=signal.SIGKILL, timeout=10):
@@ -60,6 +70,22 @@ def _stopped(pid):
             if stat.read().rpartition(")")[2].split()[0] not in "Tt":
                 return False
     return True
+
+
+def free_ports(count):
+    """Ports of this machine's loopback that nobody listens on. Not from where the kernel takes those of connections: one of these
+    is there again for who closes its listener and opens it anew."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as limits:
+        first = int(limits.read().split()[0])
+    found, held = [], []
+    while len(found) < count:
+        port = random.randrange(min(10000, first - 5000), first)
+        with contextlib.suppress(OSError):
+            held.append(socket.create_server(("127.0.0.1", port)))
+            found.append(port)
+    for listener in held:
+        listener.close()
+    return found
 
 
 def pid_alive(pid):

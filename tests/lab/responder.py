@@ -25,7 +25,7 @@ class Responder:
 
     def __init__(self, lab, member, ip, mac=None, delay=0.0):
         args = ["--delay", str(delay), *(["--mac", mac] if mac else []), ip]
-        self._process = lab.exec(member, [sys.executable, "-m", "lab.responder", *args], env={**os.environ, "PYTHONPATH": str(_TESTS)},
+        self._process = lab.exec(member, [sys.executable, "-m", "lab.responder", *args], env={**os.environ, "PYTHONPATH": str(_TESTS)}, niceness=proc.PROMPT,
                                  stdout=subprocess.PIPE, text=True)
         if self._process.stdout.readline() != "started\n":
             raise RuntimeError(f"lab.responder ended with {self._process.wait()}")

@@ -12,7 +12,7 @@ import apierrors
 import patches
 import resources
 from matching import Selector
-from store import encode
+from store import Stored, encode
 from watching import Watch
 
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -59,6 +59,8 @@ def resolve(registry, path):
     res = registry.find(group, version, plural)
     wrong_scope = res is not None and (
         (namespace and not res.namespaced) or (res.namespaced and name and not namespace))
+    if res is not None and res.custom and not wrong_scope and sub and not more and not (sub == "status" and res.status):
+        raise apierrors.not_found(res, name)
     if res is None or wrong_scope or more or (sub and not (sub == "status" and res.status)):
         # the core server answers for its groups, the extension server for all others
         raise apierrors.no_such_path() if group in registry.builtin_groups else apierrors.page_not_found()
@@ -143,19 +145,22 @@ class Api:
         if match and not wanted:
             raise apierrors.bad_list_options("resourceVersionMatch", "Forbidden", "resourceVersionMatch is "
                                              "forbidden unless resourceVersion is provided")
+        if selector.single:
+            limit = 0  # a selected name is read by itself
         if token:
             if wanted or match:
                 raise apierrors.bad_request("specifying resource version is not allowed when using continue")
             rv, start = self.resume(table, token)
         else:
-            rv, start = await self.start_list(table, wanted, match), ""
+            rv, start = await self.start_list(table, wanted, match, limit), ""
             if wanted == "0":
                 limit = 0  # served from the watch cache, which does not page
         objects = table.objects if rv == self.store.rv else table.at(rv)
-        found = [objects[key] for key in sorted(objects) if key >= start and selector.matches(objects[key])]
-        return self.page(target.res, found, limit, rv, selector)
+        prefix = f"{target.namespace}/" if target.namespace else ""
+        place = [objects[key] for key in sorted(key for key in objects if key.startswith(prefix) and key >= start)]
+        return self.page(target.res, place, limit, rv, selector)
 
-    async def start_list(self, table, wanted, match):
+    async def start_list(self, table, wanted, match, limit):
         """The resourceVersion a new list shows."""
         if wanted in ("", "0"):
             return self.store.rv
@@ -164,7 +169,7 @@ class Api:
             await asyncio.sleep(3)  # the real server waits that long for its cache to catch up
             if version > self.store.rv:
                 raise apierrors.too_large_version(version, self.store.rv)
-        if match != "Exact":
+        if match != "Exact" and (match or not limit):  # a version with a limit has always meant exactly this one
             return self.store.rv
         if version < table.floor:
             raise apierrors.expired_list(version)
@@ -173,9 +178,8 @@ class Api:
     @staticmethod
     def parse_version(text):
         if not text.isascii() or not text.isdigit():
-            raise apierrors.bad_list_options(
-                "resourceVersion", "Invalid value",
-                f'"{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+            raise apierrors.bad_request(f'invalid resource version: resourceVersion: Invalid value: "{text}": '
+                                        f'strconv.ParseUint: parsing "{text}": invalid syntax')
         return int(text)
 
     def resume(self, table, token):
@@ -195,14 +199,18 @@ class Api:
         text = json.dumps({"v": "meta.k8s.io/v1", "rv": rv, "start": start}, separators=(",", ":"))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def page(self, res, found, limit, rv, selector):
-        meta = {"resourceVersion": str(rv)}
-        if limit and len(found) > limit:
-            # the next key after the last one shown; NUL sorts before everything a name may hold
-            meta["continue"] = self.token(rv, found[limit - 1].key + "\0")
-            if not selector.narrows:
-                meta["remainingItemCount"] = len(found) - limit
-            found = found[:limit]
+    def page(self, res, place, limit, rv, selector):
+        meta, found = {"resourceVersion": str(rv)}, []
+        for index, stored in enumerate(place):
+            if limit and len(found) == limit:
+                # The rest is not looked at, none of it may be selected. The token holds the next key after the last
+                # one shown; NUL sorts before everything a name may hold.
+                meta["continue"] = self.token(rv, found[-1].key + "\0")
+                if not selector.narrows:
+                    meta["remainingItemCount"] = len(place) - index
+                break
+            if selector.matches(stored):
+                found.append(stored)
         return Answer(200, resources.render_list(res, found, meta))
 
     # --- watches -----------------------------------------------------------------------------------------------
@@ -252,6 +260,9 @@ class Api:
         if res.custom and not obj.get("kind"):
             raise apierrors.bad_request("Object 'Kind' is missing in the request body")
         version, kind = obj.get("apiVersion", res.api_version), obj.get("kind", res.kind)
+        if res.custom and version == res.api_version and kind != res.kind:
+            raise apierrors.invalid(res, obj.get("metadata", {}).get("name", ""), [
+                ("kind", "Invalid value", f'"{kind}": must be {res.kind}')])
         if (version, kind) != (res.api_version, res.kind):
             raise apierrors.bad_request(f'the API version in the data ({version}, Kind={kind}) does not match the '
                                         f'expected API version ({res.api_version}, Kind={res.kind})')
@@ -298,6 +309,8 @@ class Api:
         return parse_body(request.body)
 
     def create(self, request, target):
+        if request.verb == "create":
+            target = target._replace(name="")  # a custom resource's path may have one here; it is not looked at
         return self.create_from(self.decode(target, self.body(request)), request, target)
 
     def create_from(self, obj, request, target):
@@ -312,13 +325,14 @@ class Api:
         self.check_name(res, meta.get("name"))
         self.check_namespace(target, meta["name"])
         for name in IMMUTABLE_META + ("resourceVersion",):
-            meta.pop(name, None)
+            if name != "generation":  # of kinds that do not count it, it stays what the client says
+                meta.pop(name, None)
         meta["uid"], meta["creationTimestamp"] = str(uuid.uuid4()), now()
         if res.generation:
             meta["generation"] = 1
         if res.custom and res.status:
             obj.pop("status", None)
-        res.strategy.prepare(obj, None, self.cluster)
+        res.strategy.prepare(obj, None, None if target.sub else self.cluster)  # a PUT to /status gets no addresses
         self.validate(res, obj, None)
         if self.store.get(res, target.namespace, meta["name"]):
             raise apierrors.already_exists(res, meta["name"])
@@ -363,16 +377,16 @@ class Api:
         self.check_place(target, obj["metadata"])
         res, uid = target.res, obj["metadata"].get("uid")
         old = self.store.get(res, target.namespace, target.name)
+        if old is None and not res.put_creates:
+            raise apierrors.not_found(res, target.name)
         have = old.data["metadata"]["uid"] if old else ""
-        if uid and uid != have:  # also when the object is gone: the precondition is looked at first
+        if uid and uid != have:  # where it could be created, also when it is gone: this is looked at first
             key = "/registry/" + "/".join(filter(None, (res.plural, target.namespace, target.name)))
             raise apierrors.conflict(res, target.name, f"StorageError: invalid object, Code: 4, Key: {key}, "
                                      f"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in "
                                      f"precondition: {uid}, UID in object meta: {have}")
-        if old is None:
-            if res.put_creates and not target.sub:
-                return self.create_from(obj, request, target)
-            raise apierrors.not_found(res, target.name)
+        if old is None:  # a PUT to its status creates it too
+            return self.create_from(obj, request, target)
         if not obj["metadata"].get("resourceVersion") and not res.unconditional:
             raise apierrors.invalid(res, target.name, [("metadata.resourceVersion", "Invalid value",
                                                         "0: must be specified for an update")])
@@ -388,7 +402,15 @@ class Api:
             if kind != patches.APPLY or target.sub:
                 raise apierrors.not_found(target.res, target.name)
             return self.create(request, target)
-        obj = self.decode(target, self.patched(request, target.res, old, kind))
+        result = self.patched(request, target.res, old, kind)
+        try:
+            obj = self.decode(target, result)
+        except apierrors.ApiError as error:
+            if error.code != 400 or kind == patches.APPLY:
+                raise
+            # what a patch makes and does not fit the type is invalid, not malformed
+            raise apierrors.ApiError(422, "Invalid", f' "" is invalid: patch: Invalid value: {json.dumps(result)}: {error}',
+                                     {"causes": [{"reason": "FieldValueInvalid", "message": str(error), "field": "patch"}]}) from None
         self.check_place(target, obj["metadata"])
         return self.commit(request, target, old, obj)
 
@@ -445,15 +467,17 @@ class Api:
     @staticmethod
     def content(res, obj):
         skipped = ("metadata", "status") if res.status else ("metadata",)
-        return {k: v for k, v in obj.items() if k not in skipped}
+        return {k: v for k, v in obj.items() if k not in skipped}, res.labels_count and obj["metadata"].get("labels")
 
     def settle(self, res, obj):
-        """Store a change; the last finalizer going away from a deleted object is what finally removes it."""
-        stored = self.store.put(res, obj)
-        meta = stored.data["metadata"]
+        """Store a change. The last finalizer going away from a deleted object removes it instead: the one event shows
+        what was stored before, the answer what was sent."""
+        meta = obj["metadata"]
         if meta.get("deletionTimestamp") and not meta.get("finalizers"):
-            stored = self.store.remove(res, stored)
-        elif res.plural == "customresourcedefinitions":
+            self.store.remove(res, self.store.get(res, meta.get("namespace", ""), meta["name"]))
+            return Stored(obj, int(meta["resourceVersion"]))
+        stored = self.store.put(res, obj)
+        if res.plural == "customresourcedefinitions":
             self.registry.define(stored.data)
         return stored
 
@@ -495,6 +519,8 @@ class Api:
         data = stored.copy()
         data["metadata"]["deletionTimestamp"] = now()
         data["metadata"]["deletionGracePeriodSeconds"] = 0
+        if res.generation:
+            data["metadata"]["generation"] = meta.get("generation", 0) + 1
         if res.plural == "namespaces":
             data["status"]["phase"] = "Terminating"
         marked = self.store.put(res, data)

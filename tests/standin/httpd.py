@@ -53,7 +53,8 @@ class Request:
             self.verb = "delete" if target.name else "deletecollection"
         else:
             self.verb = VERBS.get(self.method, self.verb)
-        if self.method in ("PUT", "PATCH") and not target.name or self.method == "POST" and target.name:
+        named_post = self.method == "POST" and target.name and not (target.res.custom and not target.sub)
+        if self.method in ("PUT", "PATCH") and not target.name or named_post:
             self.verb = "none"  # not a combination the API has
 
 

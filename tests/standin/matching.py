@@ -80,6 +80,7 @@ class Selector:
         self.namespace = namespace
         self.labels = parse_labels(labels)
         self.fields = parse_fields(fields, res)
+        self.single = bool(re.search(r"(^|,)\s*metadata\.name\s*==?", fields))
         self.narrows = self.labels is not None or self.fields is not None
 
     def matches(self, stored):

@@ -16,6 +16,7 @@ class Resource:
     short: tuple = ()
     status: bool = False            # has a /status subresource
     generation: bool = False        # metadata.generation counts changes outside metadata and status
+    labels_count: bool = False      # and changes of the labels
     unconditional: bool = True      # PUT without resourceVersion is allowed
     put_creates: bool = False       # PUT of a missing object creates it
     fields: tuple = ()              # selectable fields beside metadata.name and metadata.namespace
@@ -71,7 +72,7 @@ BUILTIN = [
              strategy=strategies.CoreEvent),
     Resource("events.k8s.io", "v1", "events", "Event", True, ("ev",), put_creates=True, cached=False,
              fields=EVENT_FIELDS, strategy=strategies.NewEvent, shares=("", "events"), view=EVENT_VIEW),
-    Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", generation=True,
+    Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", generation=True, labels_count=True,
              strategy=strategies.EndpointSlice, filler={"addressType": "", "endpoints": None, "ports": None}),
     Resource("coordination.k8s.io", "v1", "leases", "Lease", unconditional=False, put_creates=True,
              strategy=strategies.Lease, filler={"spec": {}}),

@@ -32,15 +32,18 @@ class Service(strategies.Plain):
             drop_for_type(spec, old["spec"])
             if spec["type"] != "LoadBalancer":
                 obj["status"] = {**obj["status"], "loadBalancer": {}}
-        allocate_addresses(spec, cluster)
-        allocate_ports(spec, cluster)
+        if cluster:
+            allocate_addresses(spec, old and old["spec"], cluster)
+            allocate_ports(spec, cluster)
         default_ip_mode(obj)
 
     @staticmethod
     def prepare_status(obj, old):
-        strategies.Plain.prepare_status(obj, old)
-        obj.setdefault("status", {}).setdefault("loadBalancer", {})
+        balancer = obj.setdefault("status", {}).setdefault("loadBalancer", {})
+        if not balancer.get("ingress"):  # omitempty
+            balancer.pop("ingress", None)
         default_ip_mode(obj)
+        strategies.Plain.prepare_status(obj, old)
 
     @staticmethod
     def problems(obj, old):
@@ -101,7 +104,7 @@ def drop_for_type(spec, old):
         drop("loadBalancerClass")
 
 
-def allocate_addresses(spec, cluster):
+def allocate_addresses(spec, old, cluster):
     if spec["type"] == "ExternalName":
         return
     own = list(cluster.ranges)
@@ -113,6 +116,8 @@ def allocate_addresses(spec, cluster):
     if spec.get("clusterIP") == "None":
         spec["clusterIPs"] = ["None"]
         return
+    if old and old["type"] != "ExternalName" and not spec.get("clusterIP"):
+        return  # made by a PUT to /status, it never got any
     have = spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else [])
     have = have[:len(spec["ipFamilies"])]
     for family in spec["ipFamilies"][len(have):]:
@@ -134,8 +139,8 @@ def allocate_ports(spec, cluster):
 
 
 def default_ip_mode(obj):
-    """Defaulting happens on decode, so it touches whatever is in status whenever the type is LoadBalancer."""
-    if obj["spec"].get("type") != "LoadBalancer":
+    """Defaulting happens on decode, so it touches whatever is in status whenever the type sent is LoadBalancer."""
+    if (obj.get("spec") or {}).get("type") != "LoadBalancer":
         return
     for ingress in ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ():
         if ingress.get("ip"):
@@ -154,6 +159,8 @@ def spec_problems(spec):
                '"RequireDualStack": this cluster is not configured for dual-stack services')
     if spec.get("loadBalancerClass") and spec["type"] != "LoadBalancer":
         yield "spec.loadBalancerClass", "Forbidden", "may only be used when `type` is 'LoadBalancer'"
+    if spec.get("allocateLoadBalancerNodePorts") is not None and spec["type"] != "LoadBalancer":
+        yield "spec.allocateLoadBalancerNodePorts", "Forbidden", "may only be used when `type` is 'LoadBalancer'"
     if spec.get("externalTrafficPolicy") and not is_external(spec):
         yield ("spec.externalTrafficPolicy", "Invalid value",
                f'"{spec["externalTrafficPolicy"]}": may only be set for externally-accessible services')
@@ -181,6 +188,8 @@ def ingress_problems(obj):
                 ipaddress.ip_address(ip)
             except ValueError:
                 yield path + ".ip", "Invalid value", f'"{ip}": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'
+            if not mode:
+                yield path + ".ipMode", "Required value", "must be specified when `ip` is set"
         elif mode:
             yield path + ".ipMode", "Forbidden", "may not be specified when `ip` is not set"
         if mode and mode not in ("VIP", "Proxy"):

@@ -102,6 +102,9 @@ class Namespace(Plain):
 
 
 class Node(Plain):
+    INFO = ("machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion",
+            "kubeProxyVersion", "operatingSystem", "architecture")
+
     @staticmethod
     def prepare(obj, old, cluster):
         # nodes are the exception: the kubelet registers with its status in the POST
@@ -110,6 +113,12 @@ class Node(Plain):
         obj.setdefault("spec", {})
         status = obj.setdefault("status", {})
         status.setdefault("daemonEndpoints", {"kubeletEndpoint": {"Port": 0}})
+        info = status.setdefault("nodeInfo", {})
+        for name in Node.INFO:
+            info.setdefault(name, "")
+        if old is None:
+            # admission holds every new Node for not ready
+            obj["spec"].setdefault("taints", [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}])
 
 
 class Secret(Plain):
@@ -150,8 +159,10 @@ class Workload(Plain):
 class EndpointSlice(Plain):
     @staticmethod
     def prepare(obj, old, cluster):
-        obj.setdefault("endpoints", None)
+        obj["endpoints"] = obj.get("endpoints") or None
         obj.setdefault("ports", None)
+        for endpoint in obj["endpoints"] or ():
+            endpoint.setdefault("conditions", {})
         for port in obj["ports"] or ():
             port.setdefault("name", "")
             port.setdefault("protocol", "TCP")
@@ -166,6 +177,21 @@ class EndpointSlice(Plain):
             yield "addressType", "Unsupported value", f'"{kind}": supported values: "FQDN", "IPv4", "IPv6"'
         if old and old.get("addressType") != kind:
             yield "addressType", "Invalid value", f'"{kind}": field is immutable'
+        yield from EndpointSlice.address_problems(obj, kind)
+
+    @staticmethod
+    def address_problems(obj, kind):
+        for index, endpoint in enumerate(obj.get("endpoints") or ()):
+            addresses = endpoint.get("addresses") or ()
+            if not addresses:
+                yield f"endpoints[{index}].addresses", "Required value", "must contain at least 1 address"
+            for address in addresses if kind in ("IPv4", "IPv6") else ():
+                try:
+                    good = f"IPv{ipaddress.ip_address(address).version}" == kind
+                except ValueError:
+                    good = False
+                if not good:
+                    yield f"endpoints[{index}].addresses", "Invalid value", f'"{address}": must be an {kind} address'
 
 
 class Lease(Plain):

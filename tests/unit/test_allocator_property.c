@@ -6,7 +6,10 @@
  *   lowest      who is alone in asking gets what a linear search finds
  *   counters    pools count what is there
  *   fixpoint    a restart finds nothing to write; each address shown has its record, and there is no other record
- * A failing seed prints itself; SEED=n replays it alone, SEEDS=n runs so many. */
+ * A failing seed prints itself; SEED=n replays it alone, SEEDS=n runs so many. Each processor takes its share of the seeds. */
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "tests/unit/allocator_world.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -443,19 +446,55 @@ static void run(unsigned seed)
 	free(w);
 }
 
+/* A share of the seeds, in a process of its own. */
+static pid_t begin_share(unsigned first, unsigned last, unsigned every)
+{
+	char text[64];
+	pid_t pid = fork();
+	if (pid)
+		return pid;
+	snprintf(text, sizeof(text), "%u %u %u", first, last, every);
+	setenv("SHARE", text, 1);
+	execl("/proc/self/exe", "test_allocator_property", (char *)NULL);
+	_exit(127);
+}
+
+/* Outside of a cmocka test what fails is told and ends the process, with a code. */
+static int run_share(const char *share)
+{
+	unsigned seed, last, every;
+	if (sscanf(share, "%u %u %u", &seed, &last, &every) != 3)
+		return 1;
+	for (; seed <= last; seed += every)
+		run(seed);
+	return 0;
+}
+
 static void histories(void **state)
 {
+	enum { MOST = 16 };
 	const char *one = getenv("SEED"), *many = getenv("SEEDS");
-	unsigned n = many ? (unsigned)atoi(many) : SEQUENCES;
+	unsigned n = many ? (unsigned)atoi(many) : SEQUENCES, bad = 0;
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned shares = processors < 1 ? 1 : processors > MOST ? MOST : (unsigned)processors;
+	pid_t pids[MOST];
 	(void)state;
-	if (one)
+	if (one) {
 		run((unsigned)atoi(one));
-	for (unsigned seed = 1; seed <= n && !one; seed++)
-		run(seed);
+		return;
+	}
+	for (unsigned i = 0; i < shares; i++)
+		pids[i] = begin_share(1 + i, n, shares);
+	for (unsigned i = 0; i < shares; i++) {
+		int status = -1;
+		bad += pids[i] < 0 || waitpid(pids[i], &status, 0) != pids[i] || status != 0;
+	}
+	assert_int_equal(bad, 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(histories)};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	const char *ours = getenv("SHARE");
+	return ours ? run_share(ours) : cmocka_run_group_tests(tests, NULL, NULL);
 }

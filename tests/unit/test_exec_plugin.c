@@ -12,7 +12,7 @@
 
 #define V1 "client.authentication.k8s.io/v1"
 #define GIVE(status) "printf '%s' '{\"apiVersion\":\"" V1 "\",\"kind\":\"ExecCredential\",\"status\":{" status "}}'\n"
-#define PATIENCE (10 * CLOCK_S)   /* far more than anything here takes */
+#define PATIENCE (60 * CLOCK_S)   /* far more than anything here takes, on a busy machine too */
 
 struct lab {
 	uv_loop_t loop;
@@ -199,7 +199,8 @@ static void failures_are_repeated_with_pauses(void **state)
 		unit_contains(lab->credentials.problem, BAD[i].says);
 		assert_null(lab->credentials.token.data);
 		until_failures(lab, 2);
-		assert_int_equal(runs(lab), 2);
+		/* On a busy machine the next one may have begun by now. */
+		assert_in_range((unsigned)runs(lab) - lab->failures, 0, 1);
 	}
 }
 
@@ -228,39 +229,54 @@ static void is_not_there(void **state)
 		uv_run(&lab->loop, UV_RUN_DEFAULT);
 }
 
-static void hangs(void **state)
+/* Of the child of the last run that got so far; 0: none yet. */
+static int child_of(const struct lab *lab)
 {
-	struct exec_times times = {.timeout = 150 * CLOCK_MS, .linger = 50 * CLOCK_MS, .retry_first = PATIENCE, .retry_max = PATIENCE};
-	struct lab *lab = *state;
-	int64_t began = clock_now();
-	start(lab, "sleep 1000 &\necho $! > child\nwait\n", &times);
-	until_state(lab, CREDENTIALS_MISSING);
-	assert_true(clock_now() - began >= 150 * CLOCK_MS && clock_now() - began < 5 * CLOCK_S);
-	unit_contains(lab->credentials.problem, "it did not end within 0 s and was killed");
-	/* With all that it had started. */
 	char *path = mem_printf("%s/child", lab->folder);
 	FILE *f = fopen(path, "r");
 	int pid = 0;
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%d", &pid), 1);
-	fclose(f);
 	free(path);
-	char *status = mem_printf("/proc/%d/status", pid);
-	for (int tries = 0; tries < 100 && kill(pid, 0) == 0; tries++) {
-		char line[256];
-		f = fopen(status, "r");
-		bool zombie = false;
-		while (f && fgets(line, sizeof(line), f))
-			zombie |= strncmp(line, "State:\tZ", 8) == 0;
-		if (f)
-			fclose(f);
-		if (zombie)   /* nobody may be there to reap it */
-			break;
-		if (tries == 99)
+	if (!f)
+		return 0;
+	if (fscanf(f, "%d", &pid) != 1)
+		pid = 0;
+	fclose(f);
+	return pid;
+}
+
+/* A zombie is dead: nobody may be there to reap it. */
+static bool lives(int pid)
+{
+	char *path = mem_printf("/proc/%d/status", pid), line[256];
+	FILE *f = fopen(path, "r");
+	bool found = f;
+	free(path);
+	while (f && fgets(line, sizeof(line), f))
+		found &= strncmp(line, "State:\tZ", 8) != 0;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static void hangs(void **state)
+{
+	struct exec_times times = {.timeout = 400 * CLOCK_MS, .linger = 50 * CLOCK_MS, .retry_first = 20 * CLOCK_MS, .retry_max = 20 * CLOCK_MS};
+	struct lab *lab = *state;
+	int64_t began = clock_now();
+	start(lab, "sleep 1000 &\necho $! > new\nmv new child\nwait\n", &times);
+	until_state(lab, CREDENTIALS_MISSING);
+	assert_true(clock_now() - began >= 400 * CLOCK_MS);
+	unit_contains(lab->credentials.problem, "it did not end within 0 s and was killed");
+	/* With all that it had started. On a busy machine the first one may have been killed before it had started anything. */
+	while (!child_of(lab))
+		until_failures(lab, lab->failures + 1);
+	int pid = child_of(lab);
+	until_failures(lab, lab->failures + 1);
+	for (int tries = 0; lives(pid); tries++) {
+		if (tries == 1000)
 			fail_msg("process %d lives on", pid);
 		usleep(10000);
 	}
-	free(status);
 }
 
 static void leaves_something_behind(void **state)
@@ -322,16 +338,19 @@ static void is_run_once_more_when_refused(void **state)
 	exec_plugin_refused(NULL);
 	start(lab, GIVE("\"token\":\"t'$run'\""), &times);
 	until_state(lab, CREDENTIALS_READY);
+	int64_t refused = clock_now();
 	exec_plugin_refused(lab->plugin);
 	exec_plugin_refused(lab->plugin);   /* many requests fail at once */
 	assert_int_equal(lab->credentials.state, CREDENTIALS_AWAITED);
 	until_state(lab, CREDENTIALS_READY);
 	assert_string_equal(lab->credentials.token.data, "t2");
 	assert_int_equal(lab->credentials.generation, 2);
-	/* Refused again: not at once, and requests go on with what there is. */
+	/* Refused again: not at once (from half of retry_first on), and requests go on with what there is. */
 	exec_plugin_refused(lab->plugin);
-	assert_int_equal(lab->credentials.state, CREDENTIALS_READY);
-	assert_int_equal(runs(lab), 2);
+	if (clock_now() - refused < CLOCK_S / 2) {
+		assert_int_equal(lab->credentials.state, CREDENTIALS_READY);
+		assert_int_equal(runs(lab), 2);
+	}
 	until_generation(lab, 3);
 	assert_int_equal(runs(lab), 3);
 }

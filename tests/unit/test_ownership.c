@@ -41,7 +41,7 @@ static const struct row ROWS[] = {
 	{"its speaker is down, I leave", IDLE, "b", HOLDER_SPEAKER_DOWN, .guard = true, .leaving = true, .to = IDLE},
 	{"nobody's, I am first", IDLE, "", HOLDER_NONE, "a c", .to = CLAIMING, .action = OWNERSHIP_WRITE, .target = "a"},
 	{"nobody's, I am second", IDLE, "", HOLDER_NONE, "c a", .to = IDLE},
-	{"no node any more", IDLE, "b", HOLDER_GONE, "a", .to = CLAIMING, .action = OWNERSHIP_WRITE, .target = "a"},
+	{"no node any more: does it answer still?", IDLE, "b", HOLDER_GONE, "a", .to = IDLE},
 	{"I am the successor", IDLE, "b", HOLDER_PRESENT, .successor = "a", .to = CLAIMING, .action = OWNERSHIP_WRITE, .target = "a"},
 	{"another is the successor", IDLE, "b", HOLDER_PRESENT, .successor = "c", .to = IDLE},
 	{"I am the successor, but may not", IDLE, "b", HOLDER_PRESENT, "b c", .successor = "a", .to = IDLE},
@@ -94,7 +94,8 @@ static const struct row ROWS[] = {
 	{"stopping: nobody guards, without the API", STOPPING, .leaving = true, .no_api = true, .after = 700 * CLOCK_MS, .to = STOPPING, .action = OWNERSHIP_ASK},
 	{"guarding", GUARDING, "b", HOLDER_SPEAKER_DOWN, .guard = true, .after = 29 * CLOCK_S, .to = GUARDING},
 	{"guarding: it is back", GUARDING, "b", HOLDER_PRESENT, .to = IDLE},
-	{"guarding: it is heard", GUARDING, "b", HOLDER_SPEAKER_DOWN, .guard = true, .rival = "b", .to = IDLE},
+	{"guarding: it is heard", GUARDING, "b", HOLDER_SPEAKER_DOWN, .guard = true, .rival = "b", .after = CLOCK_S, .to = IDLE},
+	{"guarding: its answer from before we began", GUARDING, "b", HOLDER_SPEAKER_DOWN, .guard = true, .rival = "b", .to = GUARDING},
 	{"guarding: another has it", GUARDING, "b", HOLDER_SPEAKER_DOWN, .guard = true, .rival = "c", .to = IDLE},
 	{"guarded long enough, I am first", GUARDING, "b", HOLDER_SPEAKER_DOWN, "a c", .guard = true, .after = 30 * CLOCK_S, .to = OWNED, .action = OWNERSHIP_WRITE, .target = "a"},
 	{"guarded long enough, another is first", GUARDING, "b", HOLDER_SPEAKER_DOWN, "c a", .guard = true, .after = 30 * CLOCK_S, .to = GUARDING, .action = OWNERSHIP_WRITE, .target = "c"},
@@ -194,6 +195,10 @@ static void new_addresses_are_fresh(void **state)
 		struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = CASES[i].holder, .epoch = CASES[i].epoch});
 		struct ownership_view v = {.me = "a", .record = r, .fate = CASES[i].fate, .eligible = true, .served = true, .connected = true, .api = true, .interval = T,
 					   .candidates = names, .n_candidates = 1};
+		if (CASES[i].fate == HOLDER_GONE) {
+			assert_int_equal(ownership_step(&o, &v, NOW - 50 * CLOCK_MS, &wake), OWNERSHIP_NOTHING);
+			assert_int_equal(ownership_step(&o, &v, NOW - 20 * CLOCK_MS, &wake), OWNERSHIP_ASK);
+		}
 		assert_int_equal(ownership_step(&o, &v, NOW, &wake), OWNERSHIP_WRITE);
 		ownership_written(&o, 200, NOW);
 		record_free(r);
@@ -406,6 +411,24 @@ static void second_asks_first(void **state)
 		assert_int_equal(o.state, answered ? IDLE : OWNED);
 		ownership_free(&o);
 	}
+}
+
+/* No node any more, but its speaker answers: it hands over by itself, and is asked again a second later. */
+static void gone_is_asked(void **state)
+{
+	struct ownership o = in_state(IDLE);
+	struct situation v = {"b", "a c", .fate = HOLDER_GONE};
+	(void)state;
+	assert_int_equal(step_with(&o, v, NOW), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, v, NOW + 30 * CLOCK_MS - 1), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, v, NOW + 30 * CLOCK_MS), OWNERSHIP_ASK);
+	ownership_claimed(&o, "b", NULL, NOW + 31 * CLOCK_MS);
+	assert_int_equal(step_with(&o, v, NOW + 50 * CLOCK_MS), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, v, NOW + 1060 * CLOCK_MS), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, v, NOW + 1061 * CLOCK_MS), OWNERSHIP_ASK);
+	assert_int_equal(step_with(&o, v, NOW + 1080 * CLOCK_MS), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, v, NOW + 1081 * CLOCK_MS), OWNERSHIP_WRITE);
+	ownership_free(&o);
 }
 
 /* The wire is newer than the record, until the record has moved on or nothing confirms it. */
@@ -706,7 +729,7 @@ static void one_answers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(transitions), cmocka_unit_test(new_addresses_are_fresh), cmocka_unit_test(handover),
-		cmocka_unit_test(guard_hands_over), cmocka_unit_test(yields), cmocka_unit_test(second_asks_first), cmocka_unit_test(audits), cmocka_unit_test(link_back),
+		cmocka_unit_test(guard_hands_over), cmocka_unit_test(yields), cmocka_unit_test(second_asks_first), cmocka_unit_test(gone_is_asked), cmocka_unit_test(audits), cmocka_unit_test(link_back),
 		cmocka_unit_test(waits_for_better), cmocka_unit_test(beliefs), cmocka_unit_test(one_answers)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

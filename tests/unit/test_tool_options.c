@@ -1,4 +1,4 @@
-/* Flags of `l2lb verify` and `l2lb listen`. */
+/* Flags of `l2lb verify`, `listen`, `move`, `drain` and `undrain`. */
 #include "config/tool_options.h"
 #include "tests/unit/unit.h"
 
@@ -73,6 +73,33 @@ static void listen_flags(void **state)
 	tool_options_free(&o);
 }
 
+static void handover_flags(void **state)
+{
+	struct tool_options o;
+	char text[ADDRESS_TEXT];
+	(void)state;
+	parse_ok(&o, TOOL_MOVE, "192.168.122.100 --context home worker-2.lan --timeout 0 -o json --ignore-exclude-lb");
+	assert_int_equal(o.n_addresses, 1);
+	assert_string_equal(address_format(&o.addresses[0], text), "192.168.122.100");
+	assert_string_equal(o.node, "worker-2.lan");
+	assert_string_equal(o.cluster.context, "home");
+	assert_int_equal(o.timeout, 0);
+	assert_true(o.json);
+	assert_true(o.ignore_exclude_label);
+	tool_options_free(&o);
+	parse_ok(&o, TOOL_DRAIN, "worker-1 --timeout 2m");
+	assert_string_equal(o.node, "worker-1");
+	assert_int_equal(o.timeout, 120000000);
+	tool_options_free(&o);
+	parse_ok(&o, TOOL_DRAIN, "worker-1");
+	assert_int_equal(o.timeout, 10000000);
+	tool_options_free(&o);
+	parse_ok(&o, TOOL_UNDRAIN, "worker-1 --namespace lb");
+	assert_string_equal(o.node, "worker-1");
+	assert_string_equal(o.cluster.name_space, "lb");
+	tool_options_free(&o);
+}
+
 static void namespace_of_the_environment(void **state)
 {
 	struct tool_options o;
@@ -126,6 +153,21 @@ static void refused(void **state)
 		{TOOL_LISTEN, "--pool here", "--pool:"},
 		{TOOL_LISTEN, "--pool 10.0.0.9-10.0.0.1", "--pool:"},
 		{TOOL_LISTEN, "--pool fd00::/64", "NDP"},
+		{TOOL_MOVE, "", "which address, and to which node? l2lb move ADDRESS NODE"},
+		{TOOL_MOVE, "192.168.122.100", "l2lb move ADDRESS NODE"},
+		{TOOL_MOVE, "worker-1 192.168.122.100", "\"worker-1\" is not an address"},
+		{TOOL_MOVE, "fd00::1 worker-1", "NDP"},
+		{TOOL_MOVE, "192.168.122.100 worker-1 worker-2", "\"worker-2\": unexpected argument; see l2lb move --help"},
+		{TOOL_MOVE, "192.168.122.100 Worker", "\"Worker\" is not the name of a node"},
+		{TOOL_MOVE, "192.168.122.100 ../nodes", "is not the name of a node"},
+		{TOOL_MOVE, "192.168.122.100 .a", "is not the name of a node"},
+		{TOOL_MOVE, "192.168.122.100 a-", "is not the name of a node"},
+		{TOOL_MOVE, "192.168.122.100 a --timeout 2h", "--timeout: \"2h\" is out of bounds (0 to 1h)"},
+		{TOOL_MOVE, "192.168.122.100 a --all", "--all: unknown flag; see l2lb move --help"},
+		{TOOL_DRAIN, "", "drain: which node? l2lb drain NODE"},
+		{TOOL_DRAIN, "a b", "\"b\": unexpected argument; see l2lb drain --help"},
+		{TOOL_UNDRAIN, "", "undrain: which node? l2lb undrain NODE"},
+		{TOOL_UNDRAIN, "a --timeout 1s", "--timeout: unknown flag; see l2lb undrain --help"},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(CASES); i++) {
@@ -158,13 +200,23 @@ static void help(void **state)
 	tool_options_usage(TOOL_LISTEN, &text);
 	unit_contains(buffer_string(&text), "--duration TIME");
 	assert_null(strstr(buffer_string(&text), "--timeout"));
+	static const enum tool HANDOVER[] = {TOOL_MOVE, TOOL_DRAIN, TOOL_UNDRAIN};
+	for (size_t i = 0; i < COUNT(HANDOVER); i++) {
+		static const char *const USAGE[] = {"usage: l2lb move ADDRESS NODE", "usage: l2lb drain NODE", "usage: l2lb undrain NODE"};
+		buffer_reset(&text, 0);
+		tool_options_usage(HANDOVER[i], &text);
+		unit_contains(buffer_string(&text), USAGE[i]);
+		unit_contains(buffer_string(&text), "--kubeconfig FILE");
+		unit_contains(buffer_string(&text), "Exit status: 0 done");
+		assert_int_equal(strstr(buffer_string(&text), "--timeout") != NULL, HANDOVER[i] != TOOL_UNDRAIN);
+	}
 	buffer_free(&text);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(verify_flags), cmocka_unit_test(listen_flags), cmocka_unit_test(namespace_of_the_environment),
+		cmocka_unit_test(verify_flags), cmocka_unit_test(listen_flags), cmocka_unit_test(handover_flags), cmocka_unit_test(namespace_of_the_environment),
 		cmocka_unit_test(refused),      cmocka_unit_test(help),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,229 @@
+#include "tests/sim/coverage.h"
+
+#include <string.h>
+
+#include "arp/conflict.h"
+#include "arp/liveness.h"
+#include "config/base/crypto.h"
+#include "speaker/ownership.h"
+#include "tests/sim/world.h"
+
+#define PLACES 65536   /* of a table of objects and the states they were in; a power of two */
+
+struct coverage coverage;
+
+static struct {
+	const void *object;
+	unsigned state;
+} last[PLACES];
+static unsigned char peer_state[HOSTS][HOSTS];
+
+void coverage_begin(void)
+{
+	memset(last, 0, sizeof(last));
+	memset(peer_state, 0, sizeof(peer_state));
+}
+
+void coverage_add(struct coverage *to, const struct coverage *from)
+{
+	for (int i = 0; i < COVERAGE_CORES; i++)
+		for (int a = 0; a < COVERAGE_STATES; a++)
+			for (int b = 0; b < COVERAGE_STATES; b++)
+				to->count[i][a][b] += from->count[i][a][b];
+}
+
+static void went(enum coverage_core core, unsigned from, unsigned to)
+{
+	if (from < COVERAGE_STATES && to < COVERAGE_STATES)
+		coverage.count[core][from][to]++;
+}
+
+/* ---- ownership ---- */
+
+static size_t place_of(const void *object)
+{
+	size_t i = ((uintptr_t)object >> 4) * 0x9e3779b1u % PLACES;
+	for (size_t n = 0; n < PLACES && last[i].object && last[i].object != object; n++)
+		i = (i + 1) % PLACES;
+	return i;
+}
+
+static void say_step(const struct ownership *o, const struct ownership_view *v, unsigned before, enum ownership_action action)
+{
+	static const char *const ACTIONS[] = {"", ", writes", ", names", ", looks", ", defends", ", asks"};
+	static const char *const FATES[] = {"nobody", "me", "present", "speaker down", "dead", "gone"};
+	char ip[ADDRESS_TEXT];
+	world_say("%s %s: %s > %s%s%s%s (holder %s by record, epoch %lld, believed %s, fate %s%s%s%s%s%s)", world.here ? world.here->name : "?",
+		  address_format(&o->address, ip), ownership_state_name((enum ownership_state)before), ownership_state_name(o->state), ACTIONS[action],
+		  action == OWNERSHIP_WRITE || action == OWNERSHIP_NAME ? " " : "", action == OWNERSHIP_WRITE || action == OWNERSHIP_NAME ? o->target : "",
+		  v->record ? v->record->holder : "-", v->record ? (long long)v->record->epoch : 0, o->believed ? o->believed : "-", FATES[v->fate],
+		  v->api ? "" : ", no API", v->eligible ? "" : ", not eligible", v->connected ? "" : ", not connected", o->from ? ", unrecorded from " : "", o->from ? o->from : "");
+}
+
+enum ownership_action __real_ownership_step(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep);
+enum ownership_action __wrap_ownership_step(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep);
+enum ownership_action __wrap_ownership_step(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+{
+	size_t i = place_of(o);
+	unsigned before = o->state;
+	if (last[i].object && last[i].state != before)   /* by an event between two steps */
+		went(COVERAGE_OWNERSHIP, last[i].state, before);
+	enum ownership_action action = __real_ownership_step(o, v, now, wakep);
+	went(COVERAGE_OWNERSHIP, before, o->state);
+	if (world.verbose && (before != o->state || action != OWNERSHIP_NOTHING || (last[i].object && last[i].state != before)))
+		say_step(o, v, last[i].object ? last[i].state : before, action);
+	last[i].object = o;
+	last[i].state = o->state;
+	return action;
+}
+
+void __real_ownership_init(struct ownership *o, const struct address *a, int64_t now);
+void __wrap_ownership_init(struct ownership *o, const struct address *a, int64_t now);
+void __wrap_ownership_init(struct ownership *o, const struct address *a, int64_t now)
+{
+	__real_ownership_init(o, a, now);
+	size_t i = place_of(o);
+	last[i].object = o;
+	last[i].state = o->state;
+}
+
+/* ---- liveness ---- */
+
+bool __real_liveness_take(struct liveness *l, struct liveness_action *actionp);
+bool __wrap_liveness_take(struct liveness *l, struct liveness_action *actionp);
+bool __wrap_liveness_take(struct liveness *l, struct liveness_action *actionp)
+{
+	bool took = __real_liveness_take(l, actionp);
+	if (!took || actionp->kind != LIVENESS_CHANGED || !world.here)
+		return took;
+	const struct host *peer = world_node(actionp->peer);
+	if (peer) {
+		unsigned char *state = &peer_state[world.here->index][peer->index];
+		went(COVERAGE_LIVENESS, *state, actionp->state);
+		*state = (unsigned char)actionp->state;
+	}
+	return took;
+}
+
+/* ---- conflict ---- */
+
+unsigned __real_conflict_start(struct conflict *c, enum conflict_claim claim, int64_t now, double random);
+unsigned __wrap_conflict_start(struct conflict *c, enum conflict_claim claim, int64_t now, double random);
+unsigned __wrap_conflict_start(struct conflict *c, enum conflict_claim claim, int64_t now, double random)
+{
+	unsigned before = c->state, todo = __real_conflict_start(c, claim, now, random);
+	went(COVERAGE_CONFLICT, before, c->state);
+	return todo;
+}
+
+void __real_conflict_stop(struct conflict *c);
+void __wrap_conflict_stop(struct conflict *c);
+void __wrap_conflict_stop(struct conflict *c)
+{
+	unsigned before = c->state;
+	__real_conflict_stop(c);
+	went(COVERAGE_CONFLICT, before, c->state);
+}
+
+unsigned __real_conflict_heard(struct conflict *c, const struct mac *mac, bool probe, enum conflict_who who, int64_t now);
+unsigned __wrap_conflict_heard(struct conflict *c, const struct mac *mac, bool probe, enum conflict_who who, int64_t now);
+unsigned __wrap_conflict_heard(struct conflict *c, const struct mac *mac, bool probe, enum conflict_who who, int64_t now)
+{
+	unsigned before = c->state, todo = __real_conflict_heard(c, mac, probe, who, now);
+	went(COVERAGE_CONFLICT, before, c->state);
+	return todo;
+}
+
+unsigned __real_conflict_identified(struct conflict *c, const struct mac *mac, enum conflict_who who, int64_t now);
+unsigned __wrap_conflict_identified(struct conflict *c, const struct mac *mac, enum conflict_who who, int64_t now);
+unsigned __wrap_conflict_identified(struct conflict *c, const struct mac *mac, enum conflict_who who, int64_t now)
+{
+	unsigned before = c->state, todo = __real_conflict_identified(c, mac, who, now);
+	went(COVERAGE_CONFLICT, before, c->state);
+	return todo;
+}
+
+unsigned __real_conflict_step(struct conflict *c, int64_t now, double random, int64_t *wakep);
+unsigned __wrap_conflict_step(struct conflict *c, int64_t now, double random, int64_t *wakep);
+unsigned __wrap_conflict_step(struct conflict *c, int64_t now, double random, int64_t *wakep)
+{
+	unsigned before = c->state, todo = __real_conflict_step(c, now, random, wakep);
+	went(COVERAGE_CONFLICT, before, c->state);
+	return todo;
+}
+
+/* ---- config/base/crypto.h: the same few names are hashed over and over ---- */
+
+#define HASHED 64
+#define HASHES 4096
+
+void __real_sha256(const void *bytes, size_t n, uint8_t digest[SHA256_SIZE]);
+void __wrap_sha256(const void *bytes, size_t n, uint8_t digest[SHA256_SIZE]);
+void __wrap_sha256(const void *bytes, size_t n, uint8_t digest[SHA256_SIZE])
+{
+	static struct {
+		size_t n;
+		char bytes[HASHED];
+		uint8_t digest[SHA256_SIZE];
+	} known[HASHES];
+	uint32_t at = 2166136261u;
+	for (size_t i = 0; i < n; i++)
+		at = (at ^ ((const uint8_t *)bytes)[i]) * 16777619u;
+	at %= HASHES;
+	if (n == 0 || n > HASHED) {
+		__real_sha256(bytes, n, digest);
+		return;
+	}
+	if (known[at].n != n || memcmp(known[at].bytes, bytes, n) != 0) {
+		known[at].n = n;
+		memcpy(known[at].bytes, bytes, n);
+		__real_sha256(bytes, n, known[at].digest);
+	}
+	memcpy(digest, known[at].digest, SHA256_SIZE);
+}
+
+/* ---- for people ---- */
+
+static const char *ownership_name(unsigned state)
+{
+	return ownership_state_name((enum ownership_state)state);
+}
+
+static const char *liveness_name(unsigned state)
+{
+	return liveness_state_name((enum liveness_state)state);
+}
+
+static const char *conflict_name(unsigned state)
+{
+	return conflict_state_name((enum conflict_state)state);
+}
+
+static const struct {
+	const char *name;
+	const char *(*state)(unsigned state);
+	size_t n;
+} CORES[COVERAGE_CORES] = {{"ownership", ownership_name, OWNERSHIP_STATES}, {"liveness", liveness_name, LIVENESS_DEAD + 1}, {"conflict", conflict_name, CONFLICT_STATES}};
+
+void coverage_print(const struct coverage *c, FILE *out)
+{
+	for (int i = 0; i < COVERAGE_CORES; i++) {
+		unsigned states = 0, reached = 0, all = 0;
+		char missing[4000] = "";
+		size_t used = 0;
+		for (size_t a = 0; a < CORES[i].n; a++) {
+			uint64_t in = 0;
+			for (size_t b = 0; b < CORES[i].n; b++) {
+				in += c->count[i][b][a] + c->count[i][a][b];
+				if (a == b)
+					continue;
+				all++;
+				reached += c->count[i][a][b] > 0;
+				if (!c->count[i][a][b] && used < sizeof(missing) - 64)
+					used += (size_t)snprintf(missing + used, sizeof(missing) - used, "%s%s>%s", used ? ", " : "", CORES[i].state((unsigned)a), CORES[i].state((unsigned)b));
+			}
+			states += in > 0;
+		}
+		fprintf(out, "%s: %u of %zu states, %u of %u pairs of states seen in a row; never: %s\n", CORES[i].name, states, CORES[i].n, reached, all, missing);
+	}
+}

@@ -1,0 +1,274 @@
+#include "tests/sim/fault.h"
+
+#include "tests/sim/link.h"
+#include "tests/sim/objects.h"
+#include "tests/sim/observer.h"
+#include "tests/sim/server.h"
+#include "tests/sim/wire.h"
+
+static const struct schedule *schedule;
+
+static const char *const NAMES[FAULT_KINDS] = {"loses power", "is killed", "gets SIGTERM", "is stopped", "is cut off", "loses its carrier", "one way",
+					       "is deaf", "is mute", "split", "API server away", "cut from the API", "loss", "Node removed", "stands still", "new Services"};
+
+void fault_start_process(struct host *h)
+{
+	process_start(h, PROCESS_SPEAKER | (schedule->controllers && h->index < 2 ? PROCESS_CONTROLLER : 0));
+}
+
+static void power(struct host *h, bool on)
+{
+	if (h->powered == on)
+		return;
+	if (!on)
+		process_kill(h);
+	h->powered = on;
+	if (on)
+		fault_start_process(h);
+}
+
+static void restart(struct host *h)
+{
+	if (h->powered && !h->process)
+		fault_start_process(h);
+}
+
+static void on_restart(void *data, uint64_t arg)
+{
+	(void)arg;
+	restart(data);
+}
+
+static int64_t restart_after[HOSTS];
+
+static void on_ended(struct host *h)
+{
+	if (restart_after[h->index] != NEVER_BACK)
+		world_at(world.now + restart_after[h->index], on_restart, h, 0);
+}
+
+static void carrier(struct host *h, bool on)
+{
+	h->carrier = on;
+	h->carrier_ups += on;
+	link_carrier_changed(h);
+}
+
+static void cut_node(unsigned a, bool in, bool out, int by)
+{
+	for (unsigned i = 0; i < world.n_hosts; i++) {
+		if (i == a)
+			continue;
+		if (out)
+			wire_cut(a, i, by);
+		if (in)
+			wire_cut(i, a, by);
+	}
+}
+
+static void split(const struct fault *f, int by)
+{
+	for (unsigned i = 0; i < world.n_hosts; i++) {
+		bool there = i < world.n_nodes && (f->mask >> i & 1);
+		for (unsigned k = 0; k < world.n_hosts; k++)
+			if (there != (k < world.n_nodes && (f->mask >> k & 1)))
+				wire_cut(i, k, by);
+		if (i < world.n_nodes && !(f->value & (there ? 2 : 1)))
+			server_cut(&world.hosts[i], by);
+	}
+}
+
+static void lose(const struct fault *f, bool on)
+{
+	for (unsigned i = 0; i < world.n_hosts; i++)
+		if (i == f->a || f->a == HOSTS) {
+			world.hosts[i].loss = on ? f->value / 1000. : 0;
+			world.hosts[i].jitter = on ? f->b * CLOCK_MS : 0;
+			world.hosts[i].duplicates = on ? f->value / 2000. : 0;
+		}
+}
+
+static void pause_machine(const struct fault *f, bool begins)
+{
+	struct host *h = &world.hosts[f->a];
+	cut_node(f->a, true, true, begins ? 1 : -1);
+	server_cut(h, begins ? 1 : -1);
+	if (begins) {
+		process_stop(h);
+		return;
+	}
+	if (f->value)
+		h->offset -= f->lasts;
+	process_continue(h);
+}
+
+static void begin(const struct fault *f)
+{
+	struct host *h = &world.hosts[f->a < HOSTS ? f->a : 0];
+	switch (f->kind) {
+	case FAULT_DIE:
+		power(h, false);
+		break;
+	case FAULT_KILL:
+		process_kill(h);
+		break;
+	case FAULT_TERM:
+		restart_after[f->a] = f->lasts;
+		process_terminate(h, on_ended);
+		break;
+	case FAULT_STOP:
+		process_stop(h);
+		break;
+	case FAULT_CUT:
+	case FAULT_DEAF:
+	case FAULT_MUTE:
+		cut_node(f->a, f->kind != FAULT_MUTE, f->kind != FAULT_DEAF, 1);
+		break;
+	case FAULT_CARRIER:
+		carrier(h, false);
+		break;
+	case FAULT_ONE_WAY:
+		wire_cut(f->a, f->b, 1);
+		break;
+	case FAULT_SPLIT:
+		split(f, 1);
+		break;
+	case FAULT_API:
+		server_set_up(false);
+		break;
+	case FAULT_API_CUT:
+		server_cut(h, 1);
+		break;
+	case FAULT_LOSS:
+		lose(f, true);
+		break;
+	case FAULT_REMOVE:
+		objects_remove_node(h);
+		break;
+	case FAULT_PAUSE:
+		pause_machine(f, true);
+		break;
+	case FAULT_SERVICES:
+		for (int i = 0; i < f->value; i++)
+			objects_make_service(world.n_addresses - (unsigned)f->value + (unsigned)i, NULL, false);
+		break;
+	case FAULT_KINDS:
+		break;
+	}
+	if ((f->kind == FAULT_CUT || f->kind == FAULT_CARRIER) && f->value)
+		server_cut(h, 1);
+}
+
+static void end(const struct fault *f)
+{
+	struct host *h = &world.hosts[f->a < HOSTS ? f->a : 0];
+	switch (f->kind) {
+	case FAULT_DIE:
+		power(h, true);
+		break;
+	case FAULT_KILL:
+		restart(h);
+		break;
+	case FAULT_STOP:
+		process_continue(h);
+		break;
+	case FAULT_CUT:
+	case FAULT_DEAF:
+	case FAULT_MUTE:
+		cut_node(f->a, f->kind != FAULT_MUTE, f->kind != FAULT_DEAF, -1);
+		break;
+	case FAULT_CARRIER:
+		carrier(h, true);
+		break;
+	case FAULT_ONE_WAY:
+		wire_cut(f->a, f->b, -1);
+		break;
+	case FAULT_SPLIT:
+		split(f, -1);
+		break;
+	case FAULT_API:
+		if (f->value)
+			server_compact();
+		server_set_up(true);
+		break;
+	case FAULT_API_CUT:
+		server_cut(h, -1);
+		break;
+	case FAULT_LOSS:
+		lose(f, false);
+		break;
+	case FAULT_PAUSE:
+		pause_machine(f, false);
+		break;
+	case FAULT_TERM:
+	case FAULT_REMOVE:
+	case FAULT_SERVICES:
+	case FAULT_KINDS:
+		break;
+	}
+	if ((f->kind == FAULT_CUT || f->kind == FAULT_CARRIER) && f->value)
+		server_cut(h, -1);
+}
+
+static void on_fault(void *data, uint64_t ends)
+{
+	const struct fault *f = &schedule->faults[(uintptr_t)data];
+	world_say("---- %s %s%s", f->kind == FAULT_API || f->kind == FAULT_SPLIT || f->a >= world.n_hosts ? "" : world.hosts[f->a].name, NAMES[f->kind],
+		  ends ? ": over" : "");
+	if (ends)
+		end(f);
+	else
+		begin(f);
+	observer_dirty();
+}
+
+void fault_plan(const struct schedule *s, int64_t from)
+{
+	schedule = s;
+	for (unsigned i = 0; i < s->n_faults; i++) {
+		const struct fault *f = &s->faults[i];
+		if (!schedule_has(s, i))
+			continue;
+		world_at(from + f->at, on_fault, (void *)(uintptr_t)i, 0);
+		if (f->lasts != NEVER_BACK && f->kind != FAULT_TERM)
+			world_at(from + f->at + f->lasts, on_fault, (void *)(uintptr_t)i, 1);
+	}
+}
+
+/* ---- for people ---- */
+
+static void print_one(const struct fault *f, FILE *out)
+{
+	fprintf(out, "  %9.1f ms  ", (double)f->at / 1e3);
+	if (f->kind == FAULT_SPLIT)
+		fprintf(out, "split: nodes 0x%llx apart, API for %s", (unsigned long long)f->mask,
+			f->value == 3 ? "all" : f->value == 2 ? "these" : f->value == 1 ? "the others" : "nobody");
+	else if (f->kind == FAULT_ONE_WAY)
+		fprintf(out, "n%u is not heard by n%u", f->a, f->b);
+	else if (f->kind == FAULT_API)
+		fprintf(out, "API server away%s", f->value ? ", compacted" : "");
+	else if (f->kind == FAULT_LOSS)
+		fprintf(out, "%s%u: %.1f %% loss, %u ms jitter", f->a == HOSTS ? "all " : "n", f->a, f->value / 10., f->b);
+	else if (f->kind == FAULT_SERVICES)
+		fprintf(out, "%d new Services", f->value);
+	else
+		fprintf(out, "n%u %s%s", f->a, NAMES[f->kind], f->value && f->kind == FAULT_PAUSE ? ", its clock too" : f->value ? ", from the API too" : "");
+	if (f->lasts == NEVER_BACK)
+		fprintf(out, ", for good\n");
+	else
+		fprintf(out, ", %s%.1f ms\n", f->kind == FAULT_TERM ? "started again after " : "for ", (double)f->lasts / 1e3);
+}
+
+void schedule_print(const struct schedule *s, FILE *out)
+{
+	fprintf(out, "  %u nodes, %u addresses, T = %d ms%s%s\n", s->nodes, s->addresses, (int)(s->interval / CLOCK_MS), s->controllers ? ", controllers on n0 and n1" : "",
+		s->unheld ? ", nobody holds them yet" : "");
+	if (s->absent | s->dropped_nodes)
+		fprintf(out, "  never there: nodes 0x%llx (0x%llx of them without a trace)\n", (unsigned long long)(s->absent | s->dropped_nodes),
+			(unsigned long long)s->dropped_nodes);
+	for (unsigned i = 0; i < s->addresses && i < 8 && !s->unheld; i++)
+		fprintf(out, "  10.99.10.%u is held by n%u\n", i, s->holders[i]);
+	for (unsigned i = 0; i < s->n_faults; i++)
+		if (schedule_has(s, i))
+			print_one(&s->faults[i], out);
+}

@@ -1,0 +1,35 @@
+/* Looks on: who would answer a client that asks for an address at this moment, what leaves the nodes, what is written. Checks
+ * the promises of design.md section 2 (1, 2, 3, 9) and measures how long nobody or two answered.
+ *
+ * Kinds of wrong: two-services, lost-address, sender, ethernet-source, guard-mac, guard-form, malformed, busy, start, dark-after, two-after,
+ * not-record, guard-left, moved-after; by run.c: dark, two, moves, stale. */
+#ifndef TESTS_SIM_OBSERVER_H
+#define TESTS_SIM_OBSERVER_H
+
+#include <jansson.h>
+
+#include "tests/sim/process.h"
+
+struct measured {
+	int64_t dark, two;     /* the longest time, of any address */
+	int64_t two_total;
+	unsigned moves;        /* most of any address: the client got another MAC */
+	unsigned same;         /* times that two answered with the same MAC */
+	unsigned stale;        /* answers by a process that had been stopped, while another one had the address */
+	unsigned most_on_one;  /* addresses, of one node, at the end */
+};
+
+void observer_begin(void);
+void observer_expect_start(void);           /* now: exactly one answers for each address */
+void observer_measure(void);                /* from now on */
+void observer_expect_rest(void);            /* from now on: exactly one answers, who the record says, and nothing moves */
+void observer_end(struct measured *m);
+unsigned observer_owner(unsigned address);  /* index of the host that answers; HOSTS: nobody, or several */
+
+void observer_dirty(void);                  /* somebody may answer otherwise now */
+void observer_woke(struct host *h);
+void observer_frame(struct host *from, const struct arp_frame *f);
+void observer_client_hears(const uint8_t *bytes, size_t len);
+void observer_written(const char *method, const char *path, const json_t *reply);
+
+#endif

@@ -1,0 +1,296 @@
+/* The rows of reference/ownership.md section 3, what is drawn for each and what it may cost. The victim is node 0, which holds
+ * the first address; names, and by them ring and order, are drawn anew for each seed. */
+#include "tests/sim/schedule.h"
+
+#define MS CLOCK_MS
+#define S CLOCK_S
+
+static struct fault *add(struct schedule *s, enum fault_kind kind, int64_t at, int64_t lasts, unsigned a)
+{
+	if (s->n_faults == FAULTS)
+		s->n_faults--;
+	struct fault *f = &s->faults[s->n_faults++];
+	*f = (struct fault){.kind = kind, .at = at, .lasts = lasts, .a = a};
+	return f;
+}
+
+/* Faults come in any phase of the liveness interval. */
+static int64_t phase(struct chance *c)
+{
+	return chance_between(c, 0, 300 * MS);
+}
+
+static void draw_dead(struct schedule *s, struct chance *c)
+{
+	add(s, FAULT_DIE, phase(c), NEVER_BACK, 0);
+}
+
+static void draw_dead_two(struct schedule *s, struct chance *c)
+{
+	s->nodes = 2;
+	draw_dead(s, c);
+}
+
+static void draw_dead_fast(struct schedule *s, struct chance *c)
+{
+	s->interval = 20 * MS;
+	draw_dead(s, c);
+}
+
+static void draw_dead_without_api(struct schedule *s, struct chance *c)
+{
+	add(s, FAULT_API, 0, 3 * S, 0)->value = chance_percent(c, 30);
+	add(s, FAULT_DIE, 500 * MS + phase(c), NEVER_BACK, 0);
+}
+
+static void draw_returns(struct schedule *s, struct chance *c)
+{
+	add(s, FAULT_DIE, phase(c), chance_between(c, S, 5 * S), 0);
+}
+
+static void draw_killed(struct schedule *s, struct chance *c)
+{
+	add(s, FAULT_KILL, phase(c), NEVER_BACK, 0);
+}
+
+static void draw_killed_restarted(struct schedule *s, struct chance *c)
+{
+	add(s, FAULT_KILL, phase(c), chance_between(c, 50 * MS, 2 * S), 0);
+}
+
+static void draw_upgrade(struct schedule *s, struct chance *c)
+{
+	int64_t at = phase(c);
+	s->nodes = (unsigned)chance_between(c, 2, 5);
+	for (unsigned i = 0; i < s->nodes; i++) {
+		int64_t away = chance_between(c, 50 * MS, 2 * S);
+		add(s, FAULT_TERM, at, away, i);
+		at += 2 * S + away + S;
+	}
+}
+
+static void draw_upgrade_without_api(struct schedule *s, struct chance *c)
+{
+	add(s, FAULT_API, 0, 5 * S, 0);
+	add(s, FAULT_TERM, 500 * MS + phase(c), chance_between(c, 50 * MS, S), 0);
+}
+
+/* The API server is away when it comes back: from its state file, what nobody answers for (after 5 s). */
+static void draw_restart_without_api(struct schedule *s, struct chance *c)
+{
+	enum fault_kind kind = chance_percent(c, 50) ? FAULT_KILL : FAULT_TERM;
+	bool all = chance_percent(c, 50);
+	add(s, FAULT_API, 0, 14 * S, 0)->value = chance_percent(c, 30);
+	for (unsigned i = 0; i < (all ? s->nodes : 1); i++)
+		add(s, kind, 1500 * MS, chance_between(c, 50 * MS, S), i);
+}
+
+static void draw_cut(struct schedule *s, struct chance *c)
+{
+	add(s, FAULT_CUT, phase(c), chance_between(c, S, 6 * S), 0)->value = chance_percent(c, 60);
+}
+
+static void draw_cut_without_api(struct schedule *s, struct chance *c)
+{
+	int64_t lasts = chance_between(c, S, 4 * S);
+	add(s, FAULT_API, 0, lasts + 4 * S, 0);
+	add(s, FAULT_CUT, 300 * MS + phase(c), lasts, 0);
+}
+
+static void draw_split(struct schedule *s, struct chance *c)
+{
+	struct fault *f = add(s, FAULT_SPLIT, phase(c), chance_between(c, S, 8 * S), HOSTS);
+	s->nodes = (unsigned)chance_between(c, 3, 8);
+	f->mask = chance_next(c) & ((UINT64_C(1) << s->nodes) - 1);
+	f->value = (int)chance_between(c, 0, 3);
+}
+
+static void draw_stopped(struct schedule *s, struct chance *c)
+{
+	bool long_ = chance_percent(c, 10);
+	add(s, FAULT_STOP, phase(c), long_ ? chance_between(c, 5 * S, 35 * S) : chance_between(c, 100 * MS, 5 * S), 0);
+}
+
+static void draw_carrier(struct schedule *s, struct chance *c)
+{
+	add(s, FAULT_CARRIER, phase(c), chance_percent(c, 30) ? NEVER_BACK : chance_between(c, 50 * MS, 4 * S), 0)->value = chance_percent(c, 60);
+}
+
+static void draw_many(struct schedule *s, struct chance *c)
+{
+	s->nodes = 6;
+	s->addresses = 500;
+	add(s, FAULT_DIE, phase(c), NEVER_BACK, 0);
+}
+
+static void draw_loss(struct schedule *s, struct chance *c)
+{
+	struct fault *f = add(s, FAULT_LOSS, phase(c), 12 * S, 0);
+	f->value = 100;
+	f->b = 20;
+}
+
+static void draw_chain(struct schedule *s, struct chance *c)
+{
+	int64_t at = phase(c);
+	s->nodes = (unsigned)chance_between(c, 3, 8);
+	add(s, FAULT_DIE, at, NEVER_BACK, 0);
+	add(s, FAULT_DIE, at + chance_between(c, 700 * MS, 4 * S), NEVER_BACK, (unsigned)chance_between(c, 1, s->nodes - 1));
+}
+
+static void draw_chain_without_api(struct schedule *s, struct chance *c)
+{
+	add(s, FAULT_API, 0, 8 * S, 0);
+	draw_chain(s, c);
+	s->faults[1].at += 500 * MS;
+	s->faults[2].at += 500 * MS;
+}
+
+static void draw_pair(struct schedule *s, struct chance *c)
+{
+	int64_t at = phase(c);
+	s->nodes = (unsigned)chance_between(c, 3, 8);
+	add(s, FAULT_DIE, at, NEVER_BACK, 0);
+	add(s, FAULT_DIE, at, NEVER_BACK, (unsigned)chance_between(c, 1, s->nodes - 1));
+}
+
+static void draw_one_way(struct schedule *s, struct chance *c)
+{
+	s->nodes = (unsigned)chance_between(c, 3, 8);
+	unsigned a = (unsigned)chance_between(c, 0, 1) ? 0 : (unsigned)chance_between(c, 1, s->nodes - 1), b = 0;
+	b = a ? 0 : (unsigned)chance_between(c, 1, s->nodes - 1);
+	bool away = chance_percent(c, 40);
+	if (away)
+		add(s, FAULT_API, 0, 14 * S, 0);
+	add(s, FAULT_ONE_WAY, (away ? 500 * MS : 0) + phase(c), 10 * S, a)->b = b;
+}
+
+static void draw_deaf(struct schedule *s, struct chance *c)
+{
+	add(s, chance_percent(c, 50) ? FAULT_DEAF : FAULT_MUTE, phase(c), 8 * S, chance_percent(c, 60) ? 0 : 1);
+}
+
+static void draw_removed(struct schedule *s, struct chance *c)
+{
+	int64_t at = phase(c);
+	if (chance_percent(c, 50))
+		add(s, FAULT_DIE, at, NEVER_BACK, 0);
+	add(s, FAULT_REMOVE, at + chance_between(c, 0, 2 * S), NEVER_BACK, 0);
+}
+
+static void draw_power_up(struct schedule *s, struct chance *c)
+{
+	s->nodes = (unsigned)chance_between(c, 3, 8);
+	if (chance_percent(c, 50))
+		s->absent = 1;
+}
+
+static void draw_all_killed(struct schedule *s, struct chance *c)
+{
+	enum fault_kind kind = chance_percent(c, 50) ? FAULT_KILL : FAULT_TERM;
+	bool missing = chance_percent(c, 50);
+	for (unsigned i = 0; i < s->nodes; i++)
+		add(s, kind, 100 * MS, missing && i == 0 ? NEVER_BACK : chance_between(c, 50 * MS, 3 * S), i);
+}
+
+static void draw_services(struct schedule *s, struct chance *c)
+{
+	s->controllers = true;
+	s->addresses = 54;
+	add(s, FAULT_SERVICES, phase(c), NEVER_BACK, HOSTS)->value = 50;
+	if (chance_percent(c, 30))
+		add(s, FAULT_KILL, chance_between(c, 0, S), chance_between(c, 50 * MS, 2 * S), (unsigned)chance_between(c, 0, 1));
+}
+
+static void draw_claims(struct schedule *s, struct chance *c)
+{
+	s->unheld = true;
+	if (chance_percent(c, 50))
+		add(s, FAULT_KILL, phase(c), chance_between(c, 50 * MS, 2 * S), (unsigned)chance_between(c, 0, s->nodes - 1));
+}
+
+static void draw_api(struct schedule *s, struct chance *c)
+{
+	add(s, FAULT_API, phase(c), chance_between(c, S, 20 * S), 0)->value = chance_percent(c, 60);
+}
+
+static void draw_pause(struct schedule *s, struct chance *c)
+{
+	add(s, FAULT_PAUSE, phase(c), chance_between(c, 50 * MS, 4 * S), 0);
+}
+
+/* Nobody tells it: it answers until it hears another (ownership.md section 4). */
+static void draw_pause_of_clock(struct schedule *s, struct chance *c)
+{
+	draw_pause(s, c);
+	s->faults[0].value = 1;
+}
+
+static void draw_chaos(struct schedule *s, struct chance *c)
+{
+	static const enum fault_kind KINDS[] = {FAULT_DIE, FAULT_DIE, FAULT_KILL, FAULT_KILL, FAULT_TERM, FAULT_STOP, FAULT_CUT, FAULT_CARRIER, FAULT_ONE_WAY,
+						FAULT_DEAF, FAULT_MUTE, FAULT_SPLIT, FAULT_API, FAULT_API_CUT, FAULT_LOSS, FAULT_PAUSE};
+	uint64_t used[FAULT_KINDS] = {0};   /* no fault twice on one node */
+	unsigned n = (unsigned)chance_between(c, 2, 10), dead = 0;
+	for (unsigned i = 0; i < n; i++) {
+		enum fault_kind kind = KINDS[chance_next(c) % (sizeof(KINDS) / sizeof(*KINDS))];
+		unsigned a = (unsigned)chance_between(c, 0, s->nodes - 1);
+		int64_t lasts = chance_between(c, 50 * MS, 5 * S);
+		bool whole = kind == FAULT_API || kind == FAULT_SPLIT;
+		if (used[kind] >> (whole ? 0 : a) & 1)
+			continue;
+		used[kind] |= UINT64_C(1) << (whole ? 0 : a);
+		if (kind == FAULT_DIE && chance_percent(c, 40) && dead + 2 < s->nodes) {
+			lasts = NEVER_BACK;
+			dead++;
+		}
+		struct fault *f = add(s, kind, chance_between(c, 0, 4 * S), lasts, whole ? 0 : a);
+		f->b = kind == FAULT_LOSS ? (unsigned)chance_between(c, 0, 10) : (a + 1 + (unsigned)chance_between(c, 0, s->nodes - 2)) % s->nodes;
+		f->mask = chance_next(c) & ((UINT64_C(1) << s->nodes) - 1);
+		f->value = kind == FAULT_LOSS ? (int)chance_between(c, 5, 100) : kind == FAULT_SPLIT ? (int)chance_between(c, 0, 3) : chance_percent(c, 50);
+	}
+}
+
+static void draw_chaos_large(struct schedule *s, struct chance *c)
+{
+	draw_chaos(s, c);
+	s->nodes = (unsigned)chance_between(c, 12, 50);
+	s->addresses = 20;
+}
+
+const struct row ROWS[] = {
+	/* name            weight draw                      dark   two moves stale settle after rest least */
+	{"dead",              90, draw_dead,                 350,  150,   3,  0,   1500, false,  800, 2},
+	{"dead-two-nodes",    30, draw_dead_two,             350,   50,   1,  0,   1500, false,  800, 2},
+	{"dead-20ms",         50, draw_dead_fast,            100,  150,   7,  0,   1500, false,  800, 2},
+	{"dead-no-api",       50, draw_dead_without_api,     350,  150,   3,  0,   6000, false,  800, 2},
+	{"dead-returns",      50, draw_returns,              350,  300,   3,  0,   2500, false,  800, 2},
+	{"killed",            10, draw_killed,               300,    0,   1,  0,  35000, false,  800, 2},
+	{"killed-restarted",  60, draw_killed_restarted,     300,    0,   0,  0,   1500, false,  800, 2},
+	{"upgrade",           40, draw_upgrade,                0,    0,   0,  0,   1500, false,  800, 2},
+	{"upgrade-no-api",    30, draw_upgrade_without_api,    0,    0,   0,  0,   5000, false,  800, 2},
+	{"restart-no-api",    15, draw_restart_without_api, 7500,    0,   0,  0,   5000, false,  800, 2},
+	{"cut-returns",       60, draw_cut,                  350,  150,   1,  0,   2500, false,  800, 2},
+	{"cut-no-api",        50, draw_cut_without_api,      350,  300,   1,  0,   6000, false,  800, 2},
+	{"split",             60, draw_split,                  0,  750,   7,  0,   4000, true,   800, 3},
+	{"stopped",           60, draw_stopped,              350,    0,   1,  0,   2500, false,  800, 2},
+	{"carrier",           50, draw_carrier,              350,  100,   3,  0,   2500, false,  800, 2},
+	{"many",               1, draw_many,                 350,  100,   1,  0,  12000, false,  800, 2},
+	{"loss",               8, draw_loss,                   0,    0,   0,  0,   1500, false,  800, 2},
+	{"chain",             50, draw_chain,                350,  100,   6,  0,   2000, false,  800, 3},
+	{"chain-no-api",      40, draw_chain_without_api,    350,  100,   4,  0,   6000, false,  800, 3},
+	{"pair",              40, draw_pair,                 350,  100,   2,  0,   2000, false,  800, 3},
+	{"one-way",           20, draw_one_way,                0,    0,   0,  0,   5000, false,  800, 3},
+	{"deaf-mute",         20, draw_deaf,                 350,  150,   1,  0,   3000, false,  800, 2},
+	{"node-removed",      40, draw_removed,              350,  100,   1,  0,   3000, false,  800, 2},
+	{"power-up",          40, draw_power_up,              -1,  150,   1,  0,   6000, true,   800, 3},
+	{"all-killed",        20, draw_all_killed,          6500,    0,   1,  0,  35000, false,  800, 2},
+	{"services",           3, draw_services,              -1,   50,   1,  0,   8000, false,  800, 2},
+	{"claims",            30, draw_claims,                -1,   50,   1,  0,   4000, false,  800, 2},
+	{"api-away",          20, draw_api,                    0,    0,   0,  0,   4000, false,  800, 2},
+	{"pause",             30, draw_pause,                350,  150,   1,  0,   2500, false,  800, 2},
+	{"pause-clock",       20, draw_pause_of_clock,       350,  150,   1, -1,   2500, false,  800, 2},
+	{"chaos",            150, draw_chaos,                 -1,   -1,  -1, -1,  12000, false, 1500, 2},
+	{"chaos-large",        2, draw_chaos_large,           -1,   -1,  -1, -1,  12000, false, 1500, 2},
+};
+const size_t N_ROWS = sizeof(ROWS) / sizeof(*ROWS);

@@ -1,0 +1,114 @@
+#include "tests/sim/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/base/log.h"
+#include "tests/sim/coverage.h"
+#include "tests/sim/fault.h"
+#include "tests/sim/objects.h"
+#include "tests/sim/server.h"
+#include "tests/sim/wire.h"
+
+#define START (1500 * CLOCK_MS)   /* everything has come up by then */
+
+static void on_start(void *data, uint64_t arg)
+{
+	(void)arg;
+	fault_start_process(data);
+}
+
+static void make_services(const struct schedule *s)
+{
+	unsigned later = 0;
+	for (unsigned i = 0; i < s->n_faults; i++)
+		if (s->faults[i].kind == FAULT_SERVICES)
+			later += (unsigned)s->faults[i].value;
+	for (unsigned i = 0; i + later < s->addresses; i++) {
+		const struct host *holder = &world.hosts[s->holders[i] % s->nodes];
+		for (unsigned k = 0; holder->missing && k < s->nodes; k++)
+			holder = &world.hosts[k];
+		objects_make_service(i, s->unheld ? NULL : holder, true);
+	}
+}
+
+static void set_up(const struct schedule *s)
+{
+	world_begin(s->seed + s->twist * UINT64_C(1000003), s->nodes, s->addresses);
+	world.interval = s->interval;
+	world.watch_max = s->watch_max;
+	wire_begin();
+	server_begin();
+	observer_begin();
+	coverage_begin();
+	for (unsigned i = 0; i < s->nodes; i++) {
+		struct host *h = &world.hosts[i];
+		h->missing = s->dropped_nodes >> i & 1;
+		h->powered = !h->missing && !(s->absent >> i & 1);
+	}
+	objects_make_cluster();
+	for (unsigned i = 0; i < s->nodes; i++)
+		if (!world.hosts[i].missing)
+			objects_make_node_record(&world.hosts[i]);
+	make_services(s);
+	server_forget_past();
+	fault_plan(s, START);
+	for (unsigned i = 0; i < s->nodes; i++)
+		if (world.hosts[i].powered)
+			world_at(chance_between(&world.chance, 0, 30 * CLOCK_MS), on_start, &world.hosts[i], 0);
+}
+
+static void tear_down(void)
+{
+	for (unsigned i = 0; i < world.n_nodes; i++)
+		process_kill(&world.hosts[i]);
+	server_end();
+	state_files_end();
+	wire_end();
+	world_end();
+}
+
+static void check_bound(const char *kind, int64_t value, int bound, const char *unit)
+{
+	if (bound >= 0 && value > bound)
+		world_wrong(kind, "%lld %s, at most %d are allowed", (long long)value, unit, bound);
+}
+
+static void check_bounds(const struct row *row, const struct measured *m)
+{
+	check_bound("dark", (m->dark + 500) / 1000, row->dark, "ms without an answer");
+	check_bound("two", (m->two + 500) / 1000, row->two, "ms with two MACs");
+	check_bound("moves", m->moves, row->moves, "moves");
+	check_bound("stale", m->stale, row->stale, "answers from before it had checked");
+}
+
+void run_schedule(const struct schedule *s, bool verbose, struct outcome *o)
+{
+	int64_t over = START + schedule_faults_end(s);
+	log_set_level(verbose ? LOG_LEVEL_INFO : LOG_LEVEL_NONE);
+	world.verbose = verbose;
+	*o = (struct outcome){.seed = s->seed, .row = (unsigned)(s->row - ROWS), .measures = true};
+	set_up(s);
+	world_run(START);
+	if (!s->absent && !s->unheld)
+		observer_expect_start();
+	if (!s->row->after)
+		observer_measure();
+	world_run(over);
+	if (s->row->after)
+		observer_measure();
+	world_run(over + s->row->settle * CLOCK_MS);
+	if (!world.wrong)
+		observer_expect_rest();
+	world_run(world.now + s->row->rest * CLOCK_MS);
+	observer_end(&o->measured);
+	if (!world.wrong)
+		check_bounds(s->row, &o->measured);
+	o->simulated = world.now;
+	o->frames = wire_sent();
+	if (world.wrong) {
+		snprintf(o->kind, sizeof(o->kind), "%s", world.wrong);
+		snprintf(o->details, sizeof(o->details), "%s", world.details);
+	}
+	tear_down();
+}

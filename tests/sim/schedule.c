@@ -1,0 +1,62 @@
+#include "tests/sim/schedule.h"
+
+#include <string.h>
+
+const struct row *row_find(const char *name)
+{
+	for (size_t i = 0; i < N_ROWS; i++)
+		if (strcmp(ROWS[i].name, name) == 0)
+			return &ROWS[i];
+	return NULL;
+}
+
+static const struct row *by_weight(uint64_t seed)
+{
+	struct chance c = {seed * 0x9e3779b97f4a7c15u + 7};
+	unsigned all = 0;
+	for (size_t i = 0; i < N_ROWS; i++)
+		all += ROWS[i].weight;
+	unsigned at = (unsigned)(chance_next(&c) % all);
+	size_t i = 0;
+	for (; at >= ROWS[i].weight; i++)
+		at -= ROWS[i].weight;
+	return &ROWS[i];
+}
+
+void schedule_draw(struct schedule *s, uint64_t seed, const struct row *row)
+{
+	struct chance c = {seed};
+	memset(s, 0, sizeof(*s));
+	s->seed = seed;
+	s->row = row ? row : by_weight(seed);
+	s->nodes = (unsigned)chance_between(&c, 2, 8);
+	s->addresses = (unsigned)chance_between(&c, 1, 4);
+	s->interval = 100 * CLOCK_MS;
+	s->watch_max = chance_percent(&c, 10) ? 300 * CLOCK_MS : 30 * CLOCK_MS;
+	s->row->draw(s, &c);
+	struct chance places = {seed + 99};
+	for (unsigned i = 0; i < ADDRESSES; i++)
+		if (s->holders[i] == 0)   /* not drawn by the row, or by it to be the first */
+			s->holders[i] = (unsigned char)(i == 0 ? 0 : chance_between(&places, 0, s->nodes - 1));
+}
+
+bool schedule_has(const struct schedule *s, unsigned fault)
+{
+	const struct fault *f = &s->faults[fault];
+	if (s->dropped >> fault & 1)
+		return false;
+	bool about_node = f->kind != FAULT_API && f->kind != FAULT_SPLIT && f->kind != FAULT_SERVICES && f->a < HOSTS;
+	return !(about_node && f->a < 64 && (s->dropped_nodes >> f->a & 1)) && !(f->kind == FAULT_ONE_WAY && (s->dropped_nodes >> f->b & 1));
+}
+
+int64_t schedule_faults_end(const struct schedule *s)
+{
+	int64_t end = 0;
+	for (unsigned i = 0; i < s->n_faults; i++) {
+		const struct fault *f = &s->faults[i];
+		int64_t over = f->at + (f->lasts == NEVER_BACK ? 0 : f->lasts) + (f->kind == FAULT_TERM ? 2 * CLOCK_S : 0);
+		if (schedule_has(s, i) && over > end)
+			end = over;
+	}
+	return end;
+}
