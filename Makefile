@@ -29,7 +29,7 @@ SIM_WRAP := ownership_step ownership_init liveness_take conflict_start conflict_
 	    responder_set responder_guard sha256
 L2LB     ?= $(BUILD)/l2lb
 
-.PHONY: all help deps demo demo-stop test sim test-sim test-unit test-table test-e2e test-standin bench-alloc bench-service bench-arp bench-failover fuzz tools install clean
+.PHONY: all help deps demo demo-stop test sim test-sim test-unit test-table test-e2e test-standin test-planted mutate variant-flags bench-alloc bench-service bench-arp bench-failover fuzz tools install clean
 all: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tools
 tools: $(BUILD)/l2lb $(TOOLS) $(BENCH)
@@ -37,9 +37,10 @@ tools: $(BUILD)/l2lb $(TOOLS) $(BENCH)
 help:
 	@echo "make            build build/l2lb (installs the Debian packages it lacks)"
 	@echo "make demo       show it working in a lab of network namespaces (KEEP=1 leaves the lab up)"
-	@echo "make test       all tests; parts: make test-unit, make test-table, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
+	@echo "make test       all tests; parts: make test-unit, make test-planted, make test-table, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
 	@echo "make sim        many faults in simulated time: SEEDS=10000 schedules, START, ROW=name, JOBS; build/sim --seed N --verbose replays one"
 	@echo "make fuzz       fuzz the parsers of frames and netlink messages for TIME=600 seconds each (make test does it for 90, beside the rest)"
+	@echo "make mutate     break the cores, N=300 ways one at a time, and see whether a test notices: SEED, FILE=speaker/ownership.c, JOBS=2"
 	@echo "make bench-alloc  what allocation costs, on a real API server with 10,000 Services (N=1000 for fewer)"
 	@echo "make bench-service  from a Service's creation to its first ARP answer and announcement, in the home lab"
 	@echo "make bench-arp  answers per second and latency against the kernel and three other responders (QUICK=1: a minute)"
@@ -75,6 +76,17 @@ $(BUILD)/sim: $(SIM_OBJ) $(SIM_REAL)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) $(SIM_WRAP:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
+# What tests/mutate/ needs to compile one file and link it: its warnings are not errors.
+variant-flags:
+	$(info cc $(CC))
+	$(info cflags $(filter-out -W%,$(ALL_CFLAGS)))
+	$(info ldflags $(SANFLAGS) $(LDFLAGS))
+	$(info ldlibs $(LDLIBS))
+	$(info objects $(LIB_OBJ))
+	$(info simobjects $(SIM_OBJ) $(SIM_REAL))
+	$(info simwrap $(SIM_WRAP:%=-Wl,--wrap=%))
+	@:
+
 # The version is compiled in: what carries it is built anew when it changes.
 $(BUILD)/version: FORCE
 	@mkdir -p $(@D)
@@ -106,6 +118,13 @@ sim: deps
 test-sim: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/sim
 	$(Q)tests/run.sh $(BUILD) sim
+test-planted: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs $(BUILD)/sim
+	$(Q)tests/run.sh $(BUILD) planted
+# A mutant is compiled, linked and run alone: JOBS of them side by side.
+mutate: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) unit-programs $(BUILD)/sim
+	$(Q)$(PYTHON) tests/mutate/mutate.py $(BUILD) --count $(or $(N),300) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2) $(if $(FILE),--file $(FILE))
 test-table: all
 	$(Q)tests/run.sh $(BUILD) table
 test-standin: all
@@ -148,7 +167,7 @@ install: all
 	install -D -m 0644 docs/l2lb.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/l2lb
 
 clean:
-	rm -rf build build-san build-fuzz
+	rm -rf build build-san build-fuzz build-mutate
 
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(BUILD)/speaker/main.d $(wildcard $(BUILD)/tests/*/*.d)

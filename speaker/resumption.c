@@ -18,6 +18,9 @@ struct resumption {
 	bool pending;           /* something may have changed since the last write */
 	bool tried, said;
 	char *written;
+	unsigned revision;      /* what it was made of, to be asked often */
+	struct address *addresses;
+	size_t n;
 	struct model *model;
 };
 
@@ -38,6 +41,7 @@ void resumption_close(struct resumption *r)
 	free(r->path);
 	free(r->node);
 	free(r->written);
+	free(r->addresses);
 	free(r);
 }
 
@@ -78,12 +82,28 @@ struct model *resumption_model(struct resumption *r, int64_t now)
 	return r->model;
 }
 
+/* The same as at the last time; else it is noted. */
+static bool is_old(struct resumption *r, const struct model *m, const struct address *addresses, size_t n)
+{
+	bool same = r->written && r->revision == m->revision && r->n == n;
+	for (size_t i = 0; same && i < n; i++)
+		same = address_equal(&r->addresses[i], &addresses[i]);
+	if (same)
+		return true;
+	r->revision = m->revision;
+	r->n = n;
+	r->addresses = mem_realloc(r->addresses, (n + 1) * sizeof(*addresses));
+	for (size_t i = 0; i < n; i++)
+		r->addresses[i] = addresses[i];
+	return false;
+}
+
 void resumption_remember(struct resumption *r, const struct model *m, const struct address *addresses, size_t n, int64_t now)
 {
 	if (!r->path)
 		return;
 	r->pending = now < r->write_at;
-	if (r->pending)
+	if (r->pending || is_old(r, m, addresses, n))
 		return;
 	char *text = saved_state_encode(m, r->node, addresses, n);
 	if (r->written && strcmp(text, r->written) == 0) {

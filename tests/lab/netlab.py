@@ -177,6 +177,13 @@ class HomeLab:
         _command("ip", "netns", "exec", ns, "sysctl", "-qw",
                  "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.eth0.arp_ignore=1")
 
+    def drop_vip(self, name, vip):
+        """The counterpart of accept_vip()."""
+        ns = self.ns(name)
+        self._ip(ns, f"route del local {vip}/32 dev lo")
+        _command("ip", "netns", "exec", ns, "sysctl", "-qw",
+                 "net.ipv4.conf.all.arp_ignore=0", "net.ipv4.conf.eth0.arp_ignore=0")
+
     def accept_pool(self, name, ranges):
         """accept_vip() for whole networks, such as "192.168.122.128/28"."""
         ns = self.ns(name)
@@ -196,13 +203,6 @@ class HomeLab:
     def bridge_ip(self, *commands):
         """ip commands where the bridge is."""
         self._ip(self.bridge_ns, *commands)
-
-    def drop_vip(self, name, vip):
-        """The counterpart of accept_vip()."""
-        ns = self.ns(name)
-        self._ip(ns, f"route del local {vip}/32 dev lo")
-        _command("ip", "netns", "exec", ns, "sysctl", "-qw",
-                 "net.ipv4.conf.all.arp_ignore=0", "net.ipv4.conf.eth0.arp_ignore=0")
 
     # Running things
 

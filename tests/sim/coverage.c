@@ -50,8 +50,10 @@ static size_t place_of(const void *object)
 
 static void say_step(const struct ownership *o, const struct ownership_view *v, unsigned before, enum ownership_action action)
 {
-	static const char *const ACTIONS[] = {"", ", writes", ", names", ", looks", ", defends", ", asks"};
-	static const char *const FATES[] = {"nobody", "me", "present", "speaker down", "dead", "gone"};
+	static const char *const ACTIONS[] = {[OWNERSHIP_NOTHING] = "", [OWNERSHIP_WRITE] = ", writes", [OWNERSHIP_NAME] = ", names", [OWNERSHIP_ABANDON] = ", gives up waiting",
+					      [OWNERSHIP_LOOK] = ", looks", [OWNERSHIP_DEFEND] = ", defends", [OWNERSHIP_ASK] = ", asks"};
+	static const char *const FATES[] = {[HOLDER_NONE] = "nobody", [HOLDER_ME] = "me", [HOLDER_PRESENT] = "present", [HOLDER_SPEAKER_DOWN] = "speaker down",
+					    [HOLDER_DEAD] = "dead", [HOLDER_GONE] = "gone"};
 	char ip[ADDRESS_TEXT];
 	world_say("%s %s: %s > %s%s%s%s (holder %s by record, epoch %lld, believed %s, fate %s%s%s%s%s%s)", world.here ? world.here->name : "?",
 		  address_format(&o->address, ip), ownership_state_name((enum ownership_state)before), ownership_state_name(o->state), ACTIONS[action],

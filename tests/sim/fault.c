@@ -9,7 +9,7 @@
 static const struct schedule *schedule;
 
 static const char *const NAMES[FAULT_KINDS] = {"loses power", "is killed", "gets SIGTERM", "is stopped", "is cut off", "loses its carrier", "one way",
-					       "is deaf", "is mute", "split", "API server away", "cut from the API", "loss", "Node removed", "stands still", "new Services"};
+					       "is deaf", "is mute", "split", "API server away", "cut from the API", "loss", "Node removed", "stands still", "new Services", "is drained", "a move is asked for", "a stranger"};
 
 void fault_start_process(struct host *h)
 {
@@ -102,6 +102,36 @@ static void pause_machine(const struct fault *f, bool begins)
 	process_continue(h);
 }
 
+/* A DHCP client: it probes, hears that the address is in use or not, and uses it all the same. */
+static void stranger(const struct fault *f, bool begins)
+{
+	struct host *h = &world.hosts[world.stranger];
+	uint8_t bytes[ARP_FRAME_SIZE];
+	h->powered = begins;
+	h->address = begins ? world.addresses[f->value] : 0;
+	if (!begins)
+		return;
+	struct arp_frame frame = arp_question(0, &h->mac, h->address, NULL);
+	arp_frame_build(&frame, bytes);
+	wire_send(h, bytes, sizeof(bytes));
+	frame = arp_announcement(h->address, &h->mac);
+	arp_frame_build(&frame, bytes);
+	wire_send(h, bytes, sizeof(bytes));
+}
+
+static void begin_wish(const struct fault *f)
+{
+	if (f->kind == FAULT_DRAIN)
+		objects_drain(&world.hosts[f->a], true);
+	else if (f->kind == FAULT_MOVE)
+		objects_move(world.addresses[f->value], &world.hosts[f->b]);
+	else if (f->kind == FAULT_STRANGER)
+		stranger(f, true);
+	else if (f->kind == FAULT_SERVICES)
+		for (int i = 0; i < f->value; i++)
+			objects_make_service(world.n_addresses - schedule->spare - (unsigned)f->value + (unsigned)i, NULL, false);
+}
+
 static void begin(const struct fault *f)
 {
 	struct host *h = &world.hosts[f->a < HOSTS ? f->a : 0];
@@ -149,8 +179,10 @@ static void begin(const struct fault *f)
 		pause_machine(f, true);
 		break;
 	case FAULT_SERVICES:
-		for (int i = 0; i < f->value; i++)
-			objects_make_service(world.n_addresses - (unsigned)f->value + (unsigned)i, NULL, false);
+	case FAULT_DRAIN:
+	case FAULT_MOVE:
+	case FAULT_STRANGER:
+		begin_wish(f);
 		break;
 	case FAULT_KINDS:
 		break;
@@ -200,9 +232,16 @@ static void end(const struct fault *f)
 	case FAULT_PAUSE:
 		pause_machine(f, false);
 		break;
+	case FAULT_DRAIN:
+		objects_drain(h, false);
+		break;
+	case FAULT_STRANGER:
+		stranger(f, false);
+		break;
 	case FAULT_TERM:
 	case FAULT_REMOVE:
 	case FAULT_SERVICES:
+	case FAULT_MOVE:
 	case FAULT_KINDS:
 		break;
 	}
@@ -213,7 +252,7 @@ static void end(const struct fault *f)
 static void on_fault(void *data, uint64_t ends)
 {
 	const struct fault *f = &schedule->faults[(uintptr_t)data];
-	world_say("---- %s %s%s", f->kind == FAULT_API || f->kind == FAULT_SPLIT || f->a >= world.n_hosts ? "" : world.hosts[f->a].name, NAMES[f->kind],
+	world_say("---- %s %s%s", f->kind == FAULT_API || f->kind == FAULT_SPLIT || f->kind >= FAULT_MOVE || f->a >= world.n_hosts ? "" : world.hosts[f->a].name, NAMES[f->kind],
 		  ends ? ": over" : "");
 	if (ends)
 		end(f);
@@ -249,6 +288,10 @@ static void print_one(const struct fault *f, FILE *out)
 		fprintf(out, "API server away%s", f->value ? ", compacted" : "");
 	else if (f->kind == FAULT_LOSS)
 		fprintf(out, "%s%u: %.1f %% loss, %u ms jitter", f->a == HOSTS ? "all " : "n", f->a, f->value / 10., f->b);
+	else if (f->kind == FAULT_MOVE)
+		fprintf(out, "10.99.10.%d is to move to n%u", f->value, f->b);
+	else if (f->kind == FAULT_STRANGER)
+		fprintf(out, "a stranger uses 10.99.10.%d", f->value);
 	else if (f->kind == FAULT_SERVICES)
 		fprintf(out, "%d new Services", f->value);
 	else

@@ -75,6 +75,31 @@ void objects_make_node_record(const struct host *h)
 	server_do("POST", LEASES_PATH, node_record_body(h->name, "uid", DEFAULT_NAMESPACE, "", &link, 1));
 }
 
+static void annotate(const char *lease, const char *key, json_t *value)
+{
+	char path[200];
+	json_t *reply = NULL, *body = json_pack("{s:{s:{s:o}}}", "metadata", "annotations", key, value);
+	snprintf(path, sizeof(path), LEASES_PATH "/%s", lease);
+	server_request("PATCH", path, "application/merge-patch+json", body, &reply);   /* 404 when it has gone */
+	json_decref(reply);
+	json_decref(body);
+}
+
+void objects_drain(const struct host *h, bool drain)
+{
+	char *name = node_record_name(h->name);
+	annotate(name, RECORD_DRAIN, drain ? json_string("true") : json_null());
+	free(name);
+}
+
+void objects_move(uint32_t address, const struct host *successor)
+{
+	struct address a = address_from_v4(address);
+	char *name = record_name(&a);
+	annotate(name, RECORD_SUCCESSOR, json_string(successor->name));
+	free(name);
+}
+
 static void make_slice(const char *name)
 {
 	json_t *endpoints = json_array();

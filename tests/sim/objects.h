@@ -14,6 +14,10 @@ void objects_set_ready(const struct host *h, bool ready);
  * nobody yet. Without: for the controller to allocate. */
 void objects_make_service(unsigned i, const struct host *holder, bool allocated);
 
+/* As `l2lb drain`, `undrain` and `l2lb move` write it. */
+void objects_drain(const struct host *h, bool drain);
+void objects_move(uint32_t address, const struct host *successor);
+
 /* The record of a node's link, as its speaker left it. */
 void objects_make_node_record(const struct host *h);
 char *objects_address_text(uint32_t address, char text[16]);

@@ -226,6 +226,38 @@ static void draw_pause_of_clock(struct schedule *s, struct chance *c)
 	s->faults[0].value = 1;
 }
 
+static void draw_drain(struct schedule *s, struct chance *c)
+{
+	add(s, FAULT_DRAIN, phase(c), chance_percent(c, 50) ? NEVER_BACK : chance_between(c, S, 3 * S), 0);
+}
+
+static void draw_move(struct schedule *s, struct chance *c)
+{
+	unsigned to = (unsigned)chance_between(c, 1, s->nodes - 1);
+	int64_t at = phase(c);
+	if (chance_percent(c, 30))   /* the successor does not hear of it */
+		add(s, FAULT_API_CUT, at, 4 * S, to);
+	add(s, FAULT_MOVE, at + 100 * MS, NEVER_BACK, 0)->b = to;
+}
+
+static void draw_stranger(struct schedule *s, struct chance *c)
+{
+	struct fault *f = add(s, FAULT_STRANGER, phase(c), chance_between(c, S, 4 * S), HOSTS);
+	f->value = (int)chance_between(c, 0, s->addresses - 1);
+	if (chance_percent(c, 50))
+		add(s, chance_percent(c, 50) ? FAULT_TERM : FAULT_KILL, f->at + chance_between(c, 0, S), chance_between(c, 50 * MS, S), s->holders[f->value]);
+}
+
+/* On a free address: no new Service may get into its way. */
+static void draw_stranger_first(struct schedule *s, struct chance *c)
+{
+	s->controllers = true;
+	s->spare = 4;
+	s->addresses = 10;
+	add(s, FAULT_STRANGER, 0, 14 * S, HOSTS)->value = (int)chance_between(c, 4, 9);
+	add(s, FAULT_SERVICES, chance_between(c, 0, 4 * S), NEVER_BACK, HOSTS)->value = 2;
+}
+
 static void draw_chaos(struct schedule *s, struct chance *c)
 {
 	static const enum fault_kind KINDS[] = {FAULT_DIE, FAULT_DIE, FAULT_KILL, FAULT_KILL, FAULT_TERM, FAULT_STOP, FAULT_CUT, FAULT_CARRIER, FAULT_ONE_WAY,
@@ -275,21 +307,25 @@ const struct row ROWS[] = {
 	{"split",             60, draw_split,                  0,  750,   7,  0,   4000, true,   800, 3},
 	{"stopped",           60, draw_stopped,              350,    0,   1,  0,   2500, false,  800, 2},
 	{"carrier",           50, draw_carrier,              350,  100,   3,  0,   2500, false,  800, 2},
-	{"many",               1, draw_many,                 350,  100,   1,  0,  12000, false,  800, 2},
+	{"many",               1, draw_many,                 350,  100,   3,  0,  12000, false,  800, 2},
 	{"loss",               8, draw_loss,                   0,    0,   0,  0,   1500, false,  800, 2},
 	{"chain",             50, draw_chain,                350,  100,   6,  0,   2000, false,  800, 3},
 	{"chain-no-api",      40, draw_chain_without_api,    350,  100,   4,  0,   6000, false,  800, 3},
-	{"pair",              40, draw_pair,                 350,  100,   2,  0,   2000, false,  800, 3},
+	{"pair",              40, draw_pair,                 400,  100,   3,  0,   2000, false,  800, 3},
 	{"one-way",           20, draw_one_way,                0,    0,   0,  0,   5000, false,  800, 3},
 	{"deaf-mute",         20, draw_deaf,                 350,  150,   1,  0,   3000, false,  800, 2},
 	{"node-removed",      40, draw_removed,              350,  100,   1,  0,   3000, false,  800, 2},
 	{"power-up",          40, draw_power_up,              -1,  150,   1,  0,   6000, true,   800, 3},
-	{"all-killed",        20, draw_all_killed,          6500,    0,   1,  0,  35000, false,  800, 2},
+	{"all-killed",        20, draw_all_killed,          6500,   20,   1,  0,  35000, false,  800, 2},
 	{"services",           3, draw_services,              -1,   50,   1,  0,   8000, false,  800, 2},
 	{"claims",            30, draw_claims,                -1,   50,   1,  0,   4000, false,  800, 2},
 	{"api-away",          20, draw_api,                    0,    0,   0,  0,   4000, false,  800, 2},
-	{"pause",             30, draw_pause,                350,  150,   1,  0,   2500, false,  800, 2},
+	{"pause",             30, draw_pause,                350,  150,   3,  0,   2500, false,  800, 2},
 	{"pause-clock",       20, draw_pause_of_clock,       350,  150,   1, -1,   2500, false,  800, 2},
+	{"drain",             30, draw_drain,                  0,   50,   1,  0,   2500, false,  800, 2},
+	{"move",              30, draw_move,                   0,   50,   1,  0,   3000, false,  800, 2},
+	{"stranger",          20, draw_stranger,             300,   50,   1,  0,   4000, false,  800, 2},
+	{"stranger-first",     5, draw_stranger_first,        -1,   50,   1,  0,   8000, false,  800, 2},
 	{"chaos",            150, draw_chaos,                 -1,   -1,  -1, -1,  12000, false, 1500, 2},
 	{"chaos-large",        2, draw_chaos_large,           -1,   -1,  -1, -1,  12000, false, 1500, 2},
 };

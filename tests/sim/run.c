@@ -24,7 +24,7 @@ static void make_services(const struct schedule *s)
 	for (unsigned i = 0; i < s->n_faults; i++)
 		if (s->faults[i].kind == FAULT_SERVICES)
 			later += (unsigned)s->faults[i].value;
-	for (unsigned i = 0; i + later < s->addresses; i++) {
+	for (unsigned i = 0; i + later + s->spare < s->addresses; i++) {
 		const struct host *holder = &world.hosts[s->holders[i] % s->nodes];
 		for (unsigned k = 0; holder->missing && k < s->nodes; k++)
 			holder = &world.hosts[k];

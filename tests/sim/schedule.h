@@ -25,6 +25,9 @@ enum fault_kind {
 	FAULT_REMOVE,      /* a: its Node object is deleted */
 	FAULT_PAUSE,       /* a: the whole machine stands still; value 1: its clock too */
 	FAULT_SERVICES,    /* value new Services, for the controller */
+	FAULT_DRAIN,       /* a: its addresses are to go (`l2lb drain`, then undrain) */
+	FAULT_MOVE,        /* `l2lb move`: address `value` to node b */
+	FAULT_STRANGER,    /* another host uses address `value`; it begins with a probe, as a DHCP client does */
 	FAULT_KINDS
 };
 
@@ -42,6 +45,7 @@ struct schedule {
 	uint64_t seed;
 	const struct row *row;
 	unsigned nodes, addresses;
+	unsigned spare;           /* addresses without a Service */
 	int64_t interval, watch_max;
 	uint64_t absent;          /* nodes that are not there from the start: dead, with what they left behind */
 	bool controllers;         /* on the first two nodes */

@@ -1,0 +1,68 @@
+"""The planted faults: mistakes that somebody could make in the rules of ownership, each of which a test must notice.
+
+The old text must stand in the file exactly once: whoever changes that line changes the fault with it. Rows of the simulation,
+with the number of schedules, are for what unit tests cannot see.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: list = field(default_factory=list)
+    rows: list = field(default_factory=list)
+
+
+FAULTS = [
+    Fault("deadline off by one: a state's", "speaker/ownership.c", "return now >= at;", "return now > at;", ["ownership"]),
+    Fault("deadline off by one: an answer is due", "arp/liveness.c", "now >= p->expect_by", "now > p->expect_by", ["liveness"]),
+    Fault("deadline off by one: the verdict", "arp/liveness.c", "if (now >= p->verdict_at)", "if (now > p->verdict_at)", ["liveness"]),
+    Fault("deadline off by one: a claim's", "arp/conflict.c", "now >= c->next ? due(", "now > c->next ? due(", ["conflict"]),
+    Fault("deadline off by one: requests of a round", "arp/liveness.c", "if (p->sent == ROUND_REQUESTS)", "if (p->sent == ROUND_REQUESTS - 1)", ["liveness"]),
+    Fault("resourceVersion ignored: by the patch", "speaker/records.c", '"uid", meta->uid, "resourceVersion", meta->resource_version,',
+          '"uid", meta->uid, "resourceVersion", "",', ["records"]),
+    Fault("resourceVersion ignored: by the simulated API server", "tests/sim/apiserver_write.c", 'strcmp(version, simtext(before, "resourceVersion")) != 0',
+          "false", rows=[("claims", 40), ("chain", 40)]),
+    Fault("guard not released: its owner is heard", "speaker/ownership.c", "if (o->state == OWNERSHIP_CHECK || o->state == OWNERSHIP_GUARDING)",
+          "if (o->state == OWNERSHIP_CHECK)", ["ownership"]),
+    Fault("guard not released: its owner is back", "speaker/ownership.c", "if (!v->guard || v->refused || (v->leaving", "if (v->refused || (v->leaving", ["ownership"]),
+    Fault("guard not released: on the segment", "speaker/owned_address.c", "if (!guards && !o->guarded_here)", "if (!guards)", rows=[("killed-restarted", 10)]),
+    Fault("guard not released: by the responder", "arp/responder.c", "\t\tif (o)\n\t\t\tdrop(r, o);", "", ["responder"]),
+    Fault("late answer not clearing: a round goes on", "arp/liveness.c", "\t\tif (p->phase != IDLE)\n\t\t\tend_round(p, next_ask);\n", "", ["liveness"]),
+    Fault("late answer not clearing: the dead stay dead", "arp/liveness.c", "set_state(l, p, p->watched ? LIVENESS_ALIVE : LIVENESS_UNKNOWN, now);",
+          "if (!down(p))\n\t\t\tset_state(l, p, p->watched ? LIVENESS_ALIVE : LIVENESS_UNKNOWN, now);", ["liveness"]),
+    Fault("late answer not clearing: of a question about an address", "arp/census.c", "e->unanswered = 0;", "", ["census"]),
+    Fault("yield without hearing the other", "speaker/ownership.c", "if (o->asked && o->rival_at > o->since + wait)", "if (o->asked)", ["ownership"]),
+    Fault("yield without hearing the other: a move stops by time", "speaker/ownership.c",
+          "if (o->rival && *successor && strcmp(o->rival, successor) == 0)", "if (o->rival || reached(o->since + CLOCK_S, now, wakep))", ["ownership"]),
+    Fault("wrong tie-break: between two that claim", "speaker/ownership.c", "worse = rank(v, v->me) > rank(v, o->rival);", "worse = rank(v, v->me) < rank(v, o->rival);",
+          ["ownership"]),
+    Fault("wrong tie-break: between candidates", "speaker/election.c", "return memcmp(x->hash, y->hash, SHA256_SIZE);", "return memcmp(y->hash, x->hash, SHA256_SIZE);",
+          ["election"]),
+    Fault("epoch not raised: in the record", "speaker/records.c", "(json_int_t)(r->epoch + 1)", "(json_int_t)r->epoch", ["records"]),
+    Fault("epoch not raised: what was heard outlives the record", "speaker/ownership.c", "record->epoch <= o->believed_epoch", "true", ["ownership"]),
+    Fault("census evidence never ageing", "arp/census.c", "return e->unanswered >= c->times->questions && now - e->unanswered_at < c->times->fresh;",
+          "return e->unanswered >= c->times->questions;", ["census"]),
+    Fault("census evidence never ageing: that a stranger is silent", "arp/census.c",
+          "e->quiet >= c->times->questions && now - e->quiet_at < c->times->fresh", "e->quiet >= c->times->questions", ["census"]),
+    Fault("pacing dropped: of announcements", "arp/rate_cap.c", ">= CLOCK_S)", ">= 0)", ["rate_cap", "announcer"]),
+    Fault("pacing dropped: of defences", "speaker/ownership.c", "\tif (!reached(o->defended_at + DEFENCE_SPACING, now, wakep))\n\t\treturn OWNERSHIP_NOTHING;\n", "",
+          ["ownership"]),
+    Fault("pacing dropped: of the census", "arp/census.c", "due = due > c->last + c->times->spacing ? due : c->last + c->times->spacing;", "", ["census"]),
+    Fault("pacing dropped: of writes that failed", "speaker/ownership.c", "if (now < o->retry_at) {", "if (false) {", ["ownership"]),
+    Fault("own deafness not noticed: no round trip is asked of the verdict", "arp/liveness.c", "bool proven = p->proof[0] && p->proof[1];", "bool proven = true;", ["liveness"]),
+    Fault("own deafness not noticed: one in the first half is enough", "arp/liveness.c", "bool proven = p->proof[0] && p->proof[1];",
+          "bool proven = p->proof[0];", ["liveness"]),
+    Fault("own deafness not noticed: one that releases stops unheard", "speaker/ownership.c", "(v->connected && reached(o->since + RELEASE_TIME, now, wakep))",
+          "reached(o->since + RELEASE_TIME, now, wakep)", ["ownership"]),
+    Fault("stale frames answered after a stop: the segment does not ask", "arp/segment.c", "if (s->config.slept && s->config.slept(s->config.data))\n\t\treturn;", "if (s->config.slept)\n\t\ts->config.slept(s->config.data);",
+          rows=[("stopped", 40)]),
+    Fault("stale frames answered after a stop: sleep is not noticed", "speaker/speaker_role.c", "if (due == CLOCK_NEVER || now - due <= interval * 7 / 10)",
+          "if (true)", rows=[("stopped", 40)]),
+    Fault("stale frames answered after a stop: what is queued stays", "arp/segment.c", "void segment_woke(struct segment *s)\n{\n\tlink_discard(s->link);\n", "void segment_woke(struct segment *s)\n{\n",
+          rows=[("stopped", 40)]),
+]
