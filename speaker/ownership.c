@@ -298,6 +298,11 @@ static enum ownership_action take(struct ownership *o, const struct ownership_vi
 		}
 		o->plan_for = v->fate;
 		o->plan_asked = v->fate != HOLDER_GONE && rank(v, v->me) == 0;
+		o->plan_rank = rank(v, v->me);
+	}
+	if (v->fate == HOLDER_NONE) {   /* many at once: who has room for it shows when the others have been taken */
+		o->plan_at += ((int64_t)rank(v, v->me) - (int64_t)o->plan_rank) * CLAIM_STEP;
+		o->plan_rank = rank(v, v->me);
 	}
 	int64_t at = v->fate == HOLDER_NONE && v->not_before > o->plan_at ? v->not_before : o->plan_at;
 	if ((v->fate == HOLDER_DEAD || v->fate == HOLDER_GONE) && !o->plan_asked && reached(at - ASK_BEFORE, now, wakep)) {

@@ -297,6 +297,10 @@ static void on_service(const json_t *object)
 	bool taken = before >= 0 && stranger->powered && stranger->address == world.addresses[before] && seen.watched[before].last == NOBODY;
 	if (before >= 0 && at != before && !taken)
 		world_wrong("lost-address", "s%u had an address and has another one, or none", service);
+	if (before >= 0 && at != before) {
+		seen.watched[before].shown = false;
+		observer_dirty();
+	}
 	seen.shown[service] = at;
 	if (at >= 0 && !seen.watched[at].shown) {
 		seen.watched[at].shown = true;
@@ -365,6 +369,7 @@ void observer_end(struct measured *m)
 		m->two = w->two > m->two ? w->two : m->two;
 		m->two_total = w->two_total > m->two_total ? w->two_total : m->two_total;
 		m->moves = w->moves > m->moves ? w->moves : m->moves;
+		m->answered += w->owner < HOSTS;
 		if (w->owner < HOSTS && ++on[w->owner] > m->most_on_one)
 			m->most_on_one = on[w->owner];
 	}

@@ -12,8 +12,11 @@
 #include "tests/sim/observer.h"
 
 #define TURNS_MAX 200   /* a loop that does not come to rest */
+#define READING 30      /* microseconds until the loop has read what comes */
 #define LATE_MIN 20     /* microseconds until a timer's callback runs */
 #define LATE_MAX 120
+
+void (*process_frame)(void *data, uint64_t arg);
 
 static struct process *here(void)
 {
@@ -206,6 +209,23 @@ static void on_wake(void *data, uint64_t incarnation)
 	process_turn(p);
 }
 
+static void on_soon(void *data, uint64_t incarnation)
+{
+	struct host *h = data;
+	if (!h->process || h->incarnation != incarnation)
+		return;
+	h->process->soon = false;
+	process_turn(h->process);
+}
+
+/* The loop reads what has come, frames by the dozen, before it looks at the rest. */
+static void turn_soon(struct process *p)
+{
+	if (!p->soon)
+		world_at(world.now + READING, on_soon, p->host, p->host->incarnation);
+	p->soon = true;
+}
+
 void process_give(struct process *p, void (*run)(void *data, uint64_t arg), void *data, uint64_t arg)
 {
 	struct host *before = world.here;
@@ -224,7 +244,10 @@ void process_give(struct process *p, void (*run)(void *data, uint64_t arg), void
 	run(data, arg);
 	p->busy = nested;
 	world.here = before;
-	process_turn(p);
+	if (run == process_frame)
+		turn_soon(p);
+	else
+		process_turn(p);
 }
 
 bool process_runs(const struct host *h)

@@ -307,7 +307,7 @@ const struct row ROWS[] = {
 	{"split",             60, draw_split,                  0,  750,   7,  0,   4000, true,   800, 3},
 	{"stopped",           60, draw_stopped,              350,    0,   1,  0,   2500, false,  800, 2},
 	{"carrier",           50, draw_carrier,              350,  100,   3,  0,   2500, false,  800, 2},
-	{"many",               1, draw_many,                 350,  100,   3,  0,  12000, false,  800, 2},
+	{"many",               1, draw_many,                 350,  100,   3,  0,   5000, false,  800, 2},
 	{"loss",               8, draw_loss,                   0,    0,   0,  0,   1500, false,  800, 2},
 	{"chain",             50, draw_chain,                350,  100,   6,  0,   2000, false,  800, 3},
 	{"chain-no-api",      40, draw_chain_without_api,    350,  100,   4,  0,   6000, false,  800, 3},

@@ -23,12 +23,6 @@ static struct {
 	uint64_t sent;
 } wire;
 
-void wire_begin(void)
-{
-	wire.n = wire.free = 0;
-	wire.sent = 0;
-}
-
 void wire_end(void)
 {
 	free(wire.frames);
@@ -78,6 +72,13 @@ static void to_process(void *data, uint64_t at)
 	} else {
 		give_place((uint32_t)at);
 	}
+}
+
+void wire_begin(void)
+{
+	wire.n = wire.free = 0;
+	wire.sent = 0;
+	process_frame = to_process;
 }
 
 void wire_queue(struct process *p, const uint8_t *bytes, size_t len)
