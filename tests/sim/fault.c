@@ -9,7 +9,7 @@
 static const struct schedule *schedule;
 
 static const char *const NAMES[FAULT_KINDS] = {"loses power", "is killed", "gets SIGTERM", "is stopped", "is cut off", "loses its carrier", "one way",
-					       "is deaf", "is mute", "split", "API server away", "cut from the API", "loss", "Node removed", "stands still", "new Services", "is drained", "a move is asked for", "a stranger"};
+					       "is deaf", "is mute", "split", "API server away", "cut from the API", "loss", "Node removed", "stands still", "new Services", "is drained", "a move is asked for", "runs another load balancer", "a stranger"};
 
 void fault_start_process(struct host *h)
 {
@@ -119,6 +119,16 @@ static void stranger(const struct fault *f, bool begins)
 	wire_send(h, bytes, sizeof(bytes));
 }
 
+static void other_balancer(const struct fault *f, bool begins)
+{
+	struct host *h = &world.hosts[f->a];
+	h->extra = begins ? world.addresses[f->value] : 0;
+	if (!begins)
+		return;
+	process_kill(h);
+	objects_forget_links(h);
+}
+
 static void begin_wish(const struct fault *f)
 {
 	if (f->kind == FAULT_DRAIN)
@@ -127,6 +137,8 @@ static void begin_wish(const struct fault *f)
 		objects_move(world.addresses[f->value], &world.hosts[f->b]);
 	else if (f->kind == FAULT_STRANGER)
 		stranger(f, true);
+	else if (f->kind == FAULT_OTHER)
+		other_balancer(f, true);
 	else if (f->kind == FAULT_SERVICES)
 		for (int i = 0; i < f->value; i++)
 			objects_make_service(world.n_addresses - schedule->spare - (unsigned)f->value + (unsigned)i, NULL, false);
@@ -181,6 +193,7 @@ static void begin(const struct fault *f)
 	case FAULT_SERVICES:
 	case FAULT_DRAIN:
 	case FAULT_MOVE:
+	case FAULT_OTHER:
 	case FAULT_STRANGER:
 		begin_wish(f);
 		break;
@@ -235,6 +248,9 @@ static void end(const struct fault *f)
 	case FAULT_DRAIN:
 		objects_drain(h, false);
 		break;
+	case FAULT_OTHER:
+		other_balancer(f, false);
+		break;
 	case FAULT_STRANGER:
 		stranger(f, false);
 		break;
@@ -252,7 +268,7 @@ static void end(const struct fault *f)
 static void on_fault(void *data, uint64_t ends)
 {
 	const struct fault *f = &schedule->faults[(uintptr_t)data];
-	world_say("---- %s %s%s", f->kind == FAULT_API || f->kind == FAULT_SPLIT || f->kind >= FAULT_MOVE || f->a >= world.n_hosts ? "" : world.hosts[f->a].name, NAMES[f->kind],
+	world_say("---- %s %s%s", f->kind == FAULT_API || f->kind == FAULT_SPLIT || f->kind == FAULT_MOVE || f->kind == FAULT_STRANGER || f->a >= world.n_hosts ? "" : world.hosts[f->a].name, NAMES[f->kind],
 		  ends ? ": over" : "");
 	if (ends)
 		end(f);

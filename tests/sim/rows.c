@@ -258,6 +258,25 @@ static void draw_stranger_first(struct schedule *s, struct chance *c)
 	add(s, FAULT_SERVICES, chance_between(c, 0, 4 * S), NEVER_BACK, HOSTS)->value = 2;
 }
 
+/* A migration: the last node runs something else, which answers for an address that a new or an old Service has. */
+static void draw_other(struct schedule *s, struct chance *c)
+{
+	unsigned last;
+	s->nodes = (unsigned)chance_between(c, 3, 6);
+	last = s->nodes - 1;
+	for (unsigned i = 0; i < ADDRESSES; i++)
+		s->holders[i] = (unsigned char)(1 + i % (last - 1));
+	add(s, FAULT_OTHER, 0, chance_between(c, 2 * S, 5 * S), last)->value = (int)chance_between(c, 0, 5);
+	if (chance_percent(c, 50)) {
+		add(s, FAULT_TERM, chance_between(c, 0, S), chance_between(c, 50 * MS, 2 * S), 1);
+		return;
+	}
+	s->controllers = true;
+	s->spare = 4;
+	s->addresses = 10;
+	add(s, FAULT_SERVICES, chance_between(c, 100 * MS, S), NEVER_BACK, HOSTS)->value = 2;
+}
+
 static void draw_chaos(struct schedule *s, struct chance *c)
 {
 	static const enum fault_kind KINDS[] = {FAULT_DIE, FAULT_DIE, FAULT_KILL, FAULT_KILL, FAULT_TERM, FAULT_STOP, FAULT_CUT, FAULT_CARRIER, FAULT_ONE_WAY,
@@ -326,6 +345,7 @@ const struct row ROWS[] = {
 	{"move",              30, draw_move,                   0,   50,   1,  0,   3000, false,  800, 2},
 	{"stranger",          20, draw_stranger,             300,   50,   1,  0,   4000, false,  800, 2},
 	{"stranger-first",     5, draw_stranger_first,        -1,   50,   1,  0,   8000, false,  800, 2},
+	{"other-balancer",     8, draw_other,                 -1,   50,   1,  0,  12000, false,  800, 3},
 	{"chaos",            150, draw_chaos,                 -1,   -1,  -1, -1,  12000, false, 1500, 2},
 	{"chaos-large",        2, draw_chaos_large,           -1,   -1,  -1, -1,  12000, false, 1500, 2},
 };

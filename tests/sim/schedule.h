@@ -27,6 +27,7 @@ enum fault_kind {
 	FAULT_SERVICES,    /* value new Services, for the controller */
 	FAULT_DRAIN,       /* a: its addresses are to go (`l2lb drain`, then undrain) */
 	FAULT_MOVE,        /* `l2lb move`: address `value` to node b */
+	FAULT_OTHER,       /* a: another load balancer runs there instead, and answers for address `value` */
 	FAULT_STRANGER,    /* another host uses address `value`; it begins with a probe, as a DHCP client does */
 	FAULT_KINDS
 };

@@ -25,6 +25,7 @@ struct host {
 	bool missing;              /* there is no such node, not even by its traces */
 	uint32_t address;
 	struct mac mac;
+	uint32_t extra;            /* another address that its kernel answers for; 0: none */
 	bool powered;              /* its kernel runs */
 	bool carrier;
 	uint32_t carrier_ups;
