@@ -499,6 +499,7 @@ int64_t owned_address_evaluate(struct owned_address *o, int64_t now)
 		o->call = NULL;
 		ownership_written(&o->core, 0, now);
 	}
+	model_note_claim(cluster_model(o->context->cluster), &o->core.address, o->core.state == OWNERSHIP_CLAIMING);
 	carry_out(o, r, action);
 	if (guarded != ownership_guards(&o->core))
 		say_guard(o, !guarded);

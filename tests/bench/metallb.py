@@ -79,6 +79,14 @@ class MetalLBHome(Home):
     def record(self, ip):
         return None
 
+    def owner(self, ip, timeout=15):
+        """By the wire."""
+        return self.node_of(wait(lambda: self.macs(ip, 1) - {"nobody"}, timeout, f"an answer for {ip}").pop())
+
+    def put_on(self, ip, node):
+        """Where its hash puts it, once memberlist knows the node."""
+        self.answered_by(ip, node, 15)
+
     def check_logs(self):
         """Its log is its own affair."""
 

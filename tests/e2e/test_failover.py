@@ -11,11 +11,17 @@ import pytest
 
 from home import IPS, LEADER, NAMESPACE, TAKEOVER_MS, ManyHome, addresses, vip_of
 from lab import wire
-from lab.faults import ROWS, ApiAway, DeadNoApi, Loss, Many, OneWay, Restarts, ReturnsNoApi, Rolling, fill, play_many
+from lab.faults import ROWS, ApiAway, DeadNoApi, Loss, Many, OneWay, Restarts, ReturnsNoApi, Rolling, Stopped, fill, play_many
 from lab.kube import path, wait
 from lab.stage import Stage, play
 
 FACTOR = 2
+
+
+@pytest.fixture(scope="module")
+def home_cluster(own_home_cluster):
+    """In the other files' network the nodes do not serve the pool's addresses."""
+    return own_home_cluster
 
 
 @pytest.fixture(autouse=True)
@@ -139,8 +145,8 @@ def test_api_server_away(stage):
 
 
 def test_owner_sleeps(stage):
-    """SIGSTOP for 20 s: guarded; after SIGCONT it says nothing before it has asked."""
-    outcome = judged(play(stage, ROWS["stopped"]()))
+    """SIGSTOP, here for 10 s: guarded; after SIGCONT it says nothing before it has asked."""
+    outcome = judged(play(stage, Stopped(10)))
     recorded(stage.home, outcome.ips[0], "worker-1")
     stage.home.speakers["worker-1"].wait_log(event="slept")
 
@@ -156,13 +162,13 @@ def test_lossy_link(stage):
 
 
 def test_heard_one_way_only(stage):
-    outcome = judged(play(stage, OneWay(16)))
+    outcome = judged(play(stage, OneWay(10)))
     recorded(stage.home, outcome.ips[0], "worker-1")
 
 
 def test_clients_through_restarts(stage):
     """Neighbour tables of their own, packets and connections: nothing is lost, nothing breaks."""
-    judged(play(stage, Restarts(40)))
+    judged(play(stage, Restarts(24)))
 
 
 def test_many_addresses(assets, tmp_path):
@@ -216,18 +222,19 @@ def test_steady_cost(home, tmp_path):
     """Other people's changes cost the API server nothing from us; the nodes watch each other by 75 frames a second each at most."""
     for node in home.nodes:
         home.announced(f"on-{node}", annotations={IPS: vip_of(home.nodes, node)})
-    time.sleep(6)   # announcements are repeated for 5 s
+    time.sleep(3)   # Events and statuses are written
     users = [f"system:serviceaccount:{NAMESPACE}:{role}" for role in ("controller", "speaker")]
     before = {event["auditID"] for event in home.cluster.audit()}
     sniffers = {node: wire.Sniffer(home.lab.ns(node), tmp_path / f"{node}.jsonl") for node in home.nodes}
     began = time.monotonic()
-    churn = Churn(home.cluster.client(), 20)
+    churn = Churn(home.cluster.client(), 15)
     churn.join()
     seconds = time.monotonic() - began
-    sent = {node: sum(frame["out"] for frame in sniffer.stop()) / seconds for node, sniffer in sniffers.items()}
+    own = {home.lab.ip(node) for node in home.nodes}   # what is about a pool's address is announced again for 5 s
+    sent = {node: sum(frame["out"] and frame["tpa"] in own for frame in sniffer.stop()) / seconds for node, sniffer in sniffers.items()}
     calls = [event for event in home.cluster.audit() if event["user"]["username"] in users and event["auditID"] not in before]
     print(f"{churn.made} changes, {len(calls)} requests of ours; ARP frames per second and node: {sent}")
-    assert churn.made >= 20 * 25, "this machine is too slow for so many changes"
+    assert churn.made >= 15 * 25, "this machine is too slow for so many changes"
     assert not unexpected(home, calls), unexpected(home, calls)[:5]
     assert max(sent.values()) <= 75, sent
 
@@ -280,6 +287,7 @@ def serve_on(home, node, name="web", skip=0):
     """A Service whose address this node has: the address."""
     ip = vip_of(home.nodes, node, skip)
     home.announced(name, annotations={IPS: ip})
+    home.put_on(ip, node)
     home.answered_by(ip, node)
     return ip
 

@@ -24,7 +24,7 @@ class BadCable:
     def __init__(self, lab, member, loss=10, delay=0, jitter=0, seed=1):
         self._lab, self._port, self._tap = lab, lab.members[member].ports["eth0"], f"cable{next(_serial)}"
         argv = [_BUILD / "badcable", self._port, self._tap, loss, delay, jitter, seed]
-        self._process = proc.spawn([str(arg) for arg in argv], lab.bridge_ns, stdout=subprocess.PIPE, text=True)
+        self._process = proc.spawn([str(arg) for arg in argv], lab.bridge_ns, niceness=proc.PROMPT, stdout=subprocess.PIPE, text=True)
         if self._process.stdout.readline() != "ready\n":
             raise RuntimeError(f"badcable ended with {self._process.wait()}")
         # ARP off: the bridge's namespace must not answer on the port for the bridge's own address.

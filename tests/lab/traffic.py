@@ -76,8 +76,8 @@ class Traffic:
 
 
 def _start(ns, *args, **popen):
-    process = proc.spawn([sys.executable, "-m", "lab.traffic", *map(str, args)], ns, env={**os.environ, "PYTHONPATH": str(_TESTS)},
-                         stdout=subprocess.PIPE, text=True, **popen)
+    process = proc.spawn([sys.executable, "-m", "lab.traffic", *map(str, args)], ns, niceness=proc.PROMPT,
+                         env={**os.environ, "PYTHONPATH": str(_TESTS)}, stdout=subprocess.PIPE, text=True, **popen)
     if process.stdout.readline() != "started\n":
         raise RuntimeError(f"lab.traffic ended with {process.wait()}")
     return process

@@ -13,6 +13,7 @@
 #define LOOK_EVERY (50 * CLOCK_MS)
 #define NOBODY HOSTS
 #define ANSWERS 8
+#define ASKED_FOR 4   /* addresses, while a process is stopped */
 
 struct watched {
 	unsigned owner;            /* who answers alone, by its MAC; NOBODY */
@@ -32,6 +33,7 @@ static struct {
 	bool planned, measuring, resting;
 	unsigned same, stale;
 	int64_t woke_at[HOSTS];
+	bool woke_late[HOSTS];     /* after so long that it must have noticed */
 } seen;
 
 static const char *name_of(unsigned host)
@@ -145,14 +147,32 @@ static void judge(unsigned at, const unsigned *macs, unsigned n, bool guarded)
 		check_rest(at);
 }
 
+/* A client goes on asking while a process does not run: that waits for it (finding 21). */
+static void ask_the_stopped(const struct host *client)
+{
+	for (unsigned i = 0; i < world.n_nodes; i++) {
+		const struct host *h = &world.hosts[i];
+		if (!h->process || !h->process->stopped || !wire_reaches(client, h))
+			continue;
+		for (unsigned at = 0; at < world.n_addresses && at < ASKED_FOR; at++) {
+			struct arp_frame f = arp_question(client->address, &client->mac, world.addresses[at], NULL);
+			uint8_t bytes[ARP_FRAME_SIZE];
+			arp_frame_build(&f, bytes);
+			wire_queue(h->process, bytes, sizeof(bytes));
+		}
+	}
+}
+
 static void look(void *data, uint64_t again)
 {
 	const struct host *client = &world.hosts[world.client];
 	(void)data;
-	if (again)
+	if (again) {
 		world_at(world.now + LOOK_EVERY, look, NULL, 1);
-	else
+		ask_the_stopped(client);
+	} else {
 		seen.planned = false;
+	}
 	for (unsigned at = 0; at < world.n_addresses && !world.wrong; at++) {
 		unsigned macs[ANSWERS], n = 0;
 		bool guarded = false;
@@ -203,6 +223,7 @@ void __wrap_responder_guard(struct responder *r, uint32_t address, const struct 
 void observer_woke(struct host *h)
 {
 	seen.woke_at[h->index] = world.now;
+	seen.woke_late[h->index] = world.now - h->process->stopped_at > 2 * world.interval;
 }
 
 static void say_frame(const struct host *from, const struct arp_frame *f, const char *ip)
@@ -238,7 +259,8 @@ void observer_frame(struct host *from, const struct arp_frame *f)
 	if (s && !segment_owns(s, f->spa))
 		world_wrong("sender", "%s sends %s as its own and does not answer for it", from->name, ip);
 	bool answer = f->op == ARP_REPLY && mac_equal(&f->eth_dst, &world.hosts[world.client].mac);
-	if (answer && seen.measuring && seen.woke_at[from->index] == world.now && seen.watched[at].owner != NOBODY && seen.watched[at].owner != from->index)
+	bool elsewhere = seen.watched[at].owner != NOBODY && seen.watched[at].owner != from->index;
+	if (answer && seen.measuring && seen.woke_at[from->index] == world.now && (elsewhere || seen.woke_late[from->index]))
 		seen.stale++;
 }
 
@@ -347,6 +369,7 @@ void observer_end(struct measured *m)
 		m->two = w->two > m->two ? w->two : m->two;
 		m->two_total = w->two_total > m->two_total ? w->two_total : m->two_total;
 		m->moves = w->moves > m->moves ? w->moves : m->moves;
+		m->answered += w->owner < HOSTS;
 		if (w->owner < HOSTS && ++on[w->owner] > m->most_on_one)
 			m->most_on_one = on[w->owner];
 	}

@@ -359,6 +359,7 @@ void process_stop(struct host *h)
 		return;
 	world_say("%s: process stopped", h->name);
 	h->process->stopped = true;
+	h->process->stopped_at = world.now;
 	observer_dirty();
 }
 

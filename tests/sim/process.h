@@ -37,6 +37,7 @@ struct process {
 	bool again, busy;            /* the loop may not sleep; it runs */
 	bool soon;                   /* a turn is on the agenda */
 	bool stopped;                /* SIGSTOP */
+	int64_t stopped_at;
 	bool ended;                  /* it has said goodbye; gone when it comes to rest */
 	struct waiting *inbox;       /* while stopped */
 	size_t n_inbox, inbox_room;

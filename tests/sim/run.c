@@ -87,6 +87,22 @@ static void check_bounds(const struct schedule *s, const struct measured *m)
 	check_bound("stale", m->stale, row->stale, "answers from before it had checked");
 }
 
+/* Where nothing goes wrong each address went to its first owner: nobody has more than 1.25 times its share. */
+static void check_spread(const struct schedule *s, const struct measured *m)
+{
+	bool fresh = s->unheld;
+	int nodes = 0, answered = (int)m->answered;
+	for (unsigned i = 0; i < s->n_faults; i++) {
+		if (schedule_has(s, i) && s->faults[i].kind != FAULT_SERVICES)
+			return;
+		fresh |= schedule_has(s, i);
+	}
+	for (unsigned i = 0; i < world.n_nodes; i++)
+		nodes += !world.hosts[i].missing;
+	if (fresh && !s->absent && nodes)
+		check_bound("spread", m->most_on_one, (5 * answered + 4 * nodes - 1) / (4 * nodes), "addresses on one node");
+}
+
 void run_schedule(const struct schedule *s, bool verbose, struct outcome *o)
 {
 	int64_t over = START + schedule_faults_end(s);
@@ -109,6 +125,8 @@ void run_schedule(const struct schedule *s, bool verbose, struct outcome *o)
 	observer_end(&o->measured);
 	if (!world.wrong)
 		check_bounds(s, &o->measured);
+	if (!world.wrong)
+		check_spread(s, &o->measured);
 	o->simulated = world.now;
 	o->frames = wire_sent();
 	if (world.wrong) {

@@ -81,6 +81,14 @@ void wire_begin(void)
 	process_frame = to_process;
 }
 
+void wire_queue(struct process *p, const uint8_t *bytes, size_t len)
+{
+	uint32_t at = take_place();
+	memcpy(wire.frames[at].bytes, bytes, len);
+	wire.frames[at].len = (uint8_t)len;
+	process_give(p, to_process, p, at);
+}
+
 static void kernel_hears(struct host *h, const uint8_t *bytes, size_t len)
 {
 	struct arp_frame f;
