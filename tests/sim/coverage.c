@@ -223,11 +223,10 @@ static const struct {
 	const char *step, *why;
 } REASONS[] = {
 	{COVERAGE_OWNERSHIP, "stopping owned", "a process that ends does not change its mind"},
-	{COVERAGE_OWNERSHIP, "moving refused", "only with --on-conflict=move, which no schedule has"},
-	{COVERAGE_OWNERSHIP, "releasing refused", "only with --on-conflict=move, which no schedule has"},
-	{COVERAGE_OWNERSHIP, "yielding refused", "only with --on-conflict=move, which no schedule has"},
-	{COVERAGE_OWNERSHIP, "stopping refused", "only with --on-conflict=move, which no schedule has"},
-	{COVERAGE_CONFLICT, "defending refused", "only with --on-conflict=move, which no schedule has"},
+	{COVERAGE_OWNERSHIP, "releasing refused", "a stranger twice within the second it lasts"},
+	{COVERAGE_OWNERSHIP, "yielding refused", "a stranger twice within the fifth of a second it lasts"},
+	{COVERAGE_OWNERSHIP, "stopping refused", "a stranger twice within the quarter of a second it lasts"},
+	{COVERAGE_OWNERSHIP, "moving refused", "a stranger twice within the few milliseconds it lasts"},
 	{COVERAGE_CONFLICT, "defending claimed", "a stranger's memory lasts 60 s, longer than a schedule"},
 };
 

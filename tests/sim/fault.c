@@ -102,6 +102,20 @@ static void pause_machine(const struct fault *f, bool begins)
 	process_continue(h);
 }
 
+/* Twice, two seconds apart (RFC 5227). */
+static void on_announce(void *data, uint64_t again)
+{
+	struct host *h = data;
+	uint8_t bytes[ARP_FRAME_SIZE];
+	if (!h->powered)
+		return;
+	struct arp_frame frame = arp_announcement(h->address, &h->mac);
+	arp_frame_build(&frame, bytes);
+	wire_send(h, bytes, sizeof(bytes));
+	if (again)
+		world_at(world.now + 2 * CLOCK_S, on_announce, h, 0);
+}
+
 /* A DHCP client: it probes, hears that the address is in use or not, and uses it all the same. */
 static void stranger(const struct fault *f, bool begins)
 {
@@ -114,9 +128,7 @@ static void stranger(const struct fault *f, bool begins)
 	struct arp_frame frame = arp_question(0, &h->mac, h->address, NULL);
 	arp_frame_build(&frame, bytes);
 	wire_send(h, bytes, sizeof(bytes));
-	frame = arp_announcement(h->address, &h->mac);
-	arp_frame_build(&frame, bytes);
-	wire_send(h, bytes, sizeof(bytes));
+	on_announce(h, 1);
 }
 
 static void other_balancer(const struct fault *f, bool begins)

@@ -255,7 +255,15 @@ static void draw_stranger_first(struct schedule *s, struct chance *c)
 	s->spare = 4;
 	s->addresses = 10;
 	add(s, FAULT_STRANGER, 0, 14 * S, HOSTS)->value = (int)chance_between(c, 4, 9);
-	add(s, FAULT_SERVICES, chance_between(c, 0, 4 * S), NEVER_BACK, HOSTS)->value = 2;
+	add(s, FAULT_SERVICES, chance_between(c, 0, chance_percent(c, 50) ? 4 * S : 100 * MS), NEVER_BACK, HOSTS)->value = 2;
+}
+
+/* What is announced is given up. */
+static void draw_stranger_move(struct schedule *s, struct chance *c)
+{
+	draw_stranger_first(s, c);
+	s->give_up = true;
+	s->faults[0].value = (int)chance_between(c, 0, 5);
 }
 
 /* A migration: the last node runs something else, which answers for an address that a new or an old Service has. */
@@ -266,7 +274,7 @@ static void draw_other(struct schedule *s, struct chance *c)
 	last = s->nodes - 1;
 	for (unsigned i = 0; i < ADDRESSES; i++)
 		s->holders[i] = (unsigned char)(1 + i % (last - 1));
-	add(s, FAULT_OTHER, 0, chance_between(c, 2 * S, 5 * S), last)->value = (int)chance_between(c, 0, 5);
+	add(s, FAULT_OTHER, 0, chance_between(c, 2 * S, 14 * S), last)->value = (int)chance_between(c, 0, 5);
 	if (chance_percent(c, 50)) {
 		add(s, FAULT_TERM, chance_between(c, 0, S), chance_between(c, 50 * MS, 2 * S), 1);
 		return;
@@ -321,8 +329,8 @@ const struct row ROWS[] = {
 	{"upgrade",           40, draw_upgrade,                0,    0,   0,  0,   1500, false,  800, 2},
 	{"upgrade-no-api",    30, draw_upgrade_without_api,    0,    0,   0,  0,   5000, false,  800, 2},
 	{"restart-no-api",    15, draw_restart_without_api, 7500,    0,   0,  0,   5000, false,  800, 2},
-	{"cut-returns",       60, draw_cut,                  350,  150,   1,  0,   2500, false,  800, 2},
-	{"cut-no-api",        50, draw_cut_without_api,      350,  300,   1,  0,   6000, false,  800, 2},
+	{"cut-returns",       60, draw_cut,                  350,  150,   3,  0,   2500, false,  800, 2},
+	{"cut-no-api",        50, draw_cut_without_api,      350,  300,   3,  0,   6000, false,  800, 2},
 	{"split",             60, draw_split,                  0,  750,   7,  0,   4000, true,   800, 3},
 	{"stopped",           60, draw_stopped,              350,    0,   1,  0,   2500, false,  800, 2},
 	{"carrier",           50, draw_carrier,              350,  100,   3,  0,   2500, false,  800, 2},
@@ -344,7 +352,8 @@ const struct row ROWS[] = {
 	{"drain",             30, draw_drain,                  0,   50,   1,  0,   2500, false,  800, 2},
 	{"move",              30, draw_move,                   0,   50,   1,  0,   3000, false,  800, 2},
 	{"stranger",          20, draw_stranger,             300,   50,   1,  0,   4000, false,  800, 2},
-	{"stranger-first",     5, draw_stranger_first,        -1,   50,   1,  0,   8000, false,  800, 2},
+	{"stranger-first",    10, draw_stranger_first,        -1,   50,   1,  0,   8000, false,  800, 2},
+	{"stranger-move",     10, draw_stranger_move,         -1,   50,   2,  0,   8000, false,  800, 2},
 	{"other-balancer",     8, draw_other,                 -1,   50,   1,  0,  12000, false,  800, 3},
 	{"chaos",            150, draw_chaos,                 -1,   -1,  -1, -1,  12000, false, 1500, 2},
 	{"chaos-large",        2, draw_chaos_large,           -1,   -1,  -1, -1,  12000, false, 1500, 2},

@@ -50,6 +50,7 @@ struct schedule {
 	int64_t interval, watch_max;
 	uint64_t absent;          /* nodes that are not there from the start: dead, with what they left behind */
 	bool controllers;         /* on the first two nodes */
+	bool give_up;             /* --on-conflict=move */
 	bool unheld;              /* addresses begin without a holder */
 	unsigned char holders[ADDRESSES];
 	struct fault faults[FAULTS];

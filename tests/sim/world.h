@@ -53,6 +53,7 @@ struct world {
 	unsigned n_addresses;
 	int64_t interval;          /* T */
 	int64_t watch_min, watch_max;   /* from a write to those who watch */
+	bool give_up;              /* --on-conflict=move */
 	bool verbose;
 	const char *wrong;         /* the first thing that must not be; a word of observer.h */
 	char details[200];
