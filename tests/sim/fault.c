@@ -323,7 +323,8 @@ static void print_one(const struct fault *f, FILE *out)
 	else if (f->kind == FAULT_SERVICES)
 		fprintf(out, "%d new Services", f->value);
 	else
-		fprintf(out, "n%u %s%s", f->a, NAMES[f->kind], f->value && f->kind == FAULT_PAUSE ? ", its clock too" : f->value ? ", from the API too" : "");
+		fprintf(out, "n%u %s%s", f->a, NAMES[f->kind], f->value && f->kind == FAULT_PAUSE ? ", its clock too"
+			: f->value && (f->kind == FAULT_CUT || f->kind == FAULT_CARRIER) ? ", from the API too" : "");
 	if (f->lasts == NEVER_BACK)
 		fprintf(out, ", for good\n");
 	else

@@ -146,6 +146,18 @@ static void draw_chain_without_api(struct schedule *s, struct chance *c)
 	s->faults[2].at += 500 * MS;
 }
 
+/* Who took it from the one that was cut off dies, when nobody is there to see that; then those two come back, and the record
+ * names the dead. */
+static void draw_taker_dies(struct schedule *s, struct chance *c)
+{
+	int64_t cut = chance_between(c, 3 * S, 5 * S);
+	s->nodes = 3;
+	add(s, FAULT_CUT, phase(c), cut, 0)->value = 1;
+	add(s, FAULT_API_CUT, 0, cut + chance_between(c, 500 * MS, 3 * S), 0);
+	add(s, FAULT_DIE, chance_between(c, 0, S), chance_between(c, 2 * S, 6 * S), 2);
+	add(s, FAULT_DIE, chance_between(c, 1500 * MS, 2 * S), NEVER_BACK, 1);
+}
+
 static void draw_pair(struct schedule *s, struct chance *c)
 {
 	int64_t at = phase(c);
@@ -339,6 +351,7 @@ const struct row ROWS[] = {
 	{"chain",             50, draw_chain,                350,  100,   6,  0,   2000, false,  800, 3},
 	{"chain-no-api",      40, draw_chain_without_api,    350,  100,   4,  0,   6000, false,  800, 3},
 	{"pair",              40, draw_pair,                 400,  100,   3,  0,   2000, false,  800, 3},
+	{"taker-dies",        20, draw_taker_dies,            -1,  500,   4,  0,   6000, false,  800, 3},
 	{"one-way",           20, draw_one_way,                0,    0,   0,  0,   5000, false,  800, 3},
 	{"deaf-mute",         20, draw_deaf,                 350,  150,   1,  0,   3000, false,  800, 2},
 	{"node-removed",      40, draw_removed,              350,  100,   1,  0,   3000, false,  800, 2},
@@ -348,7 +361,7 @@ const struct row ROWS[] = {
 	{"claims",            30, draw_claims,                -1,   50,   1,  0,   4000, false,  800, 2},
 	{"api-away",          20, draw_api,                    0,    0,   0,  0,   4000, false,  800, 2},
 	{"pause",             30, draw_pause,                350,  150,   3,  0,   2500, false,  800, 2},
-	{"pause-clock",       20, draw_pause_of_clock,       350,  150,   1, -1,   2500, false,  800, 2},
+	{"pause-clock",       20, draw_pause_of_clock,       350,  150,   3, -1,   2500, false,  800, 2},
 	{"drain",             30, draw_drain,                  0,   50,   1,  0,   2500, false,  800, 2},
 	{"move",              30, draw_move,                   0,   50,   1,  0,   3000, false,  800, 2},
 	{"stranger",          20, draw_stranger,             300,   50,   1,  0,   4000, false,  800, 2},
