@@ -480,7 +480,7 @@ static enum ownership_action releasing(struct ownership *o, const struct ownersh
 		enter(o, OWNERSHIP_OWNED, now);
 		return OWNERSHIP_NOTHING;
 	}
-	if (v->fate == HOLDER_DEAD && v->eligible && !v->leaving) {   /* he died before he began */
+	if (v->fate == HOLDER_DEAD && !v->misjudged && v->eligible && !v->leaving) {   /* he died before he began */
 		take_from(o, v->record->holder, v->record);
 		enter(o, OWNERSHIP_OWNED, now);
 		return OWNERSHIP_NOTHING;

@@ -292,9 +292,9 @@ static void on_service(const json_t *object)
 	for (unsigned other = 0; at >= 0 && other < ADDRESSES; other++)
 		if (other != service && seen.shown[other] == at)
 			world_wrong("two-services", "s%u and s%u have the same address", other, service);
-	/* Only what a stranger has, and was never announced, is replaced. */
+	/* Only what a stranger has, and was never announced, is replaced; or with --on-conflict=move. */
 	const struct host *stranger = &world.hosts[world.stranger];
-	bool taken = before >= 0 && stranger->powered && stranger->address == world.addresses[before] && seen.watched[before].last == NOBODY;
+	bool taken = before >= 0 && stranger->powered && stranger->address == world.addresses[before] && (world.give_up || seen.watched[before].last == NOBODY);
 	if (before >= 0 && at != before && !taken)
 		world_wrong("lost-address", "s%u had an address and has another one, or none", service);
 	if (before >= 0 && at != before) {

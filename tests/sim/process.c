@@ -267,9 +267,11 @@ static void make_options(struct process *p, unsigned roles)
 {
 	char interval[24];
 	snprintf(interval, sizeof(interval), "%dms", (int)(world.interval / CLOCK_MS));
-	char role[24], flags[4][24] = {"--role", "--node-name", "--liveness-interval", "--state-file"};
+	char role[24], flags[5][24] = {"--role", "--node-name", "--liveness-interval", "--state-file", "--on-conflict"};
+	char conflicts[12];
+	snprintf(conflicts, sizeof(conflicts), "%s", world.give_up ? "move" : "defend");
 	snprintf(role, sizeof(role), "%s", roles == PROCESS_SPEAKER ? "speaker" : roles == PROCESS_CONTROLLER ? "controller" : "all");
-	char *arguments[] = {flags[0], role, flags[1], p->host->name, flags[2], interval, flags[3], p->host->name};
+	char *arguments[] = {flags[0], role, flags[1], p->host->name, flags[2], interval, flags[3], p->host->name, flags[4], conflicts};
 	struct error err;
 	if (options_parse(&p->options, (int)(sizeof(arguments) / sizeof(*arguments)), arguments, no_environment, &err) < 0) {
 		fprintf(stderr, "sim: options: %s\n", err.text);

@@ -37,6 +37,7 @@ static void set_up(const struct schedule *s)
 	world_begin(s->seed + s->twist * UINT64_C(1000003), s->nodes, s->addresses);
 	world.interval = s->interval;
 	world.watch_max = s->watch_max;
+	world.give_up = s->give_up;
 	wire_begin();
 	server_begin();
 	observer_begin();

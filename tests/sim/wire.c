@@ -96,7 +96,7 @@ static void kernel_hears(struct host *h, const uint8_t *bytes, size_t len)
 	/* The cheap test first: most frames are answers. */
 	if (len < ARP_FRAME_SIZE || bytes[21] != ARP_REQUEST || !h->address)
 		return;
-	if (!arp_frame_parse(bytes, len, &f) || f.tpa != h->address || f.spa == h->address)
+	if (!arp_frame_parse(bytes, len, &f) || (f.tpa != h->address && f.tpa != h->extra) || f.spa == f.tpa)
 		return;
 	struct arp_frame reply = arp_answer(&f, &h->mac);
 	arp_frame_build(&reply, answer);
