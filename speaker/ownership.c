@@ -402,6 +402,7 @@ static enum ownership_action settle_rivalry(struct ownership *o, const struct ow
 	o->defences++;
 	mem_replace(&o->rival, NULL);
 	o->defended_at = now;
+	*wakep = clock_min(*wakep, now + CLOCK_MS);   /* what is not recorded yet waits for its time, not for the next event */
 	return OWNERSHIP_DEFEND;
 }
 
