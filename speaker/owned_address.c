@@ -260,6 +260,7 @@ static struct ownership_view view_of(struct owned_address *o, const struct recor
 		return v;
 	const char *holder = ownership_holder(&o->core, r);
 	v.fate = fate_of(o, s, holder, now);
+	v.record_dead = holder != r->holder && strcmp(holder, r->holder) != 0 && fate_of(o, s, r->holder, now) == HOLDER_DEAD;
 	v.served = election_user(m, r) && any_endpoint(m, r);
 	v.refused = model_is_refused(m, r);
 	v.mute = !v.eligible && ownership_answers(&o->core) && is_mute(o);
@@ -269,8 +270,7 @@ static struct ownership_view view_of(struct owned_address *o, const struct recor
 	v.misjudged = misjudged_is(context->misjudged, holder, now, wakep);
 	plan_move(o, &v, s, now, wakep);
 	/* Who comes from MetalLB keeps the owner of each address, in whatever order our speakers start. */
-	bool shown = model_ingress_user(m, &r->address, NULL);
-	if (v.fate == HOLDER_NONE && shown && now < context->synced_at + START_GRACE && election_awaits(m, r, node_of(o)))
+	if (v.fate == HOLDER_NONE && r->found && now < context->synced_at + START_GRACE && election_awaits(m, r, node_of(o)))
 		v.not_before = context->synced_at + START_GRACE;
 	return v;
 }

@@ -354,7 +354,7 @@ const struct row ROWS[] = {
 	{"taker-dies",        20, draw_taker_dies,            -1,  500,   4,  0,   6000, false,  800, 3},
 	{"one-way",           20, draw_one_way,                0,    0,   0,  0,   5000, false,  800, 3},
 	{"deaf-mute",         20, draw_deaf,                 350,  150,   1,  0,   3000, false,  800, 2},
-	{"node-removed",      40, draw_removed,              350,  100,   1,  0,   3000, false,  800, 2},
+	{"node-removed",      40, draw_removed,              350,  100,   3,  0,   3000, false,  800, 2},
 	{"power-up",          40, draw_power_up,              -1,  150,   1,  0,   6000, true,   800, 3},
 	{"all-killed",        20, draw_all_killed,          6500,   20,   1,  0,  35000, false,  800, 2},
 	{"services",           3, draw_services,              -1,   50,   1,  0,   8000, false,  800, 2},
