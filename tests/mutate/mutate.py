@@ -21,7 +21,7 @@ import variant  # noqa: E402
 
 SURVIVORS = Path(__file__).resolve().parent / "survivors"
 WANTED = 90          # percent
-UNIT_CPU = 20        # seconds of the processor, ten times what the longest takes
+UNIT_CPU = 6         # seconds of the processor, several times what the longest takes
 SIM_CPU = 120
 # Rows of the simulation and how many schedules of each; None: as they come. The first are few, as most end there.
 SCHEDULES = [(None, 40), (None, 120)]
@@ -81,7 +81,7 @@ class Judge:
         """The same with its memory checked: what is lost, freed twice or read beyond its end."""
         mutant = shop.compile(file, text, checked=True)
         for test in variant.TESTS[file]:
-            if variant.run([shop.link_unit(test, mutant, checked=True)], UNIT_CPU, checked=True)[0] != 0:
+            if variant.run([shop.link_unit(test, mutant, checked=True)], 3 * UNIT_CPU, checked=True)[0] != 0:
                 return test
         return None
 

@@ -408,6 +408,45 @@ static void reservations(void **state)
 	model_free(&m);
 }
 
+#define SHARED(ip) "'" ANNOTATION_SHARE "': 'k', '" ANNOTATION_IPS "': '" ip "'"
+#define PORT_81 ", 'clusterIPs': ['10.96.0.1'], 'ports': [{'port': 81}]"
+
+/* Whoever waits for an address, a record or a status write of another goes on in the same plan. */
+static void waiters(void **state)
+{
+	struct model m;
+	struct address first = support_address("10.0.0.1"), second = support_address("10.0.0.2");
+	(void)state;
+	model_init(&m, "", false);
+	struct allocator *a = allocator_new(&m);
+	support_pool(&m, "p", "'addresses': ['10.0.0.1-10.0.0.2']");
+	support_service(&m, (struct support_service){.name = "a", .annotations = SHARED("10.0.0.1")});
+	support_service(&m, (struct support_service){.name = "b", .created = "02:00:00", .annotations = SHARED("10.0.0.1"), .spec = PORT_81});
+	is_plan(a, "shop/a", "a create 10.0.0.1");
+	is_plan(a, "shop/b", "b settled");   /* a creates the record, and b joins it */
+	support_service(&m, (struct support_service){.name = "a", .version = 2, .annotations = SHARED("10.0.0.2")});
+	is_plan(a, "shop/a", "a create 10.0.0.2");
+	is_plan(a, "shop/b", "b create 10.0.0.1");
+	support_service(&m, (struct support_service){.name = "c", .created = "03:00:00", .annotations = IPS("10.0.0.2")});
+	is_plan(a, "shop/c", "c settled (AllocationFailed)");
+	allocator_writing(a, "shop/a", &second, 1);
+	support_service(&m, (struct support_service){.name = "a", .version = 3, .annotations = SHARED("10.0.0.1")});
+	is_plan(a, "shop/a", "a settled");
+	is_plan(a, "shop/c", "c settled (AllocationFailed)");   /* the write may come true yet */
+	allocator_writing(a, "shop/a", &second, 1);
+	is_plan(a, "shop/c", "c settled (AllocationFailed)");
+	allocator_writing(a, "shop/a", NULL, 0);
+	is_plan(a, "shop/c", "c create 10.0.0.2");
+	support_record(&m, (struct support_record){.address = "10.0.0.1", .services = "shop/b", .uids = "u-b"});
+	is_plan(a, "shop/b", "b status 10.0.0.1 of p");
+	is_plan(a, "shop/a", "a join 10.0.0.1");
+	model_drop_record(&m, &first);
+	is_plan(a, "shop/a", "a create 10.0.0.1");   /* one of the two */
+	is_plan(a, "shop/b", "b settled");
+	allocator_free(a);
+	model_free(&m);
+}
+
 /* Another client writes the status again and again: put right three times a minute, then said, and left alone for a minute. */
 static void foreign_writes(void **state)
 {
@@ -433,6 +472,7 @@ static void foreign_writes(void **state)
 		assert_int_equal(one->n_notices, i < 3 ? 0 : 1);
 		if (i >= 3) {
 			assert_string_equal(one->notices[0].reason, "ForeignWrite");
+			assert_true(one->notices[0].warning);
 			assert_true(wake == 1004 * CLOCK_S + 60 * CLOCK_S);
 			continue;
 		}
@@ -453,7 +493,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chooses), cmocka_unit_test(pools), cmocka_unit_test(requests), cmocka_unit_test(keeps), cmocka_unit_test(crashes),
-		cmocka_unit_test(two_families), cmocka_unit_test(exhaustion), cmocka_unit_test(reservations), cmocka_unit_test(foreign_writes),
+		cmocka_unit_test(two_families), cmocka_unit_test(exhaustion), cmocka_unit_test(reservations), cmocka_unit_test(foreign_writes), cmocka_unit_test(waiters),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

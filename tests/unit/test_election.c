@@ -360,6 +360,50 @@ static void spread(void **state)
 }
 
 /* What a record says that makes its address a new one; and who is passed over when it is. In plain order .101 is worker-2's. */
+/* Nor does it matter in which order they became known. */
+static void spread_alike(void **state)
+{
+	char owners[2][32] = {""};
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		struct model m;
+		lab(&m);
+		for (int i = 0; i < 24; i++) {
+			char text[ADDRESS_TEXT];
+			snprintf(text, sizeof(text), "192.168.122.%d", 100 + (round ? (i * 7) % 24 : i));
+			support_record(&m, (struct support_record){.address = text});
+		}
+		for (int i = 0; i < 24; i++) {
+			char text[ADDRESS_TEXT];
+			struct candidate *list;
+			snprintf(text, sizeof(text), "192.168.122.%d", 100 + i);
+			struct address a = support_address(text);
+			assert_int_equal(election_candidates(&m, model_record(&m, &a), &list), 3);
+			owners[round][i] = list[0].node[strlen(list[0].node) - 1];
+			free(list);
+		}
+		model_free(&m);
+	}
+	assert_string_equal(owners[0], owners[1]);
+}
+
+/* A Service that is gone, or has moved to another address, has no say about links. */
+static void links_of_users(void **state)
+{
+	struct model m;
+	const struct node_link *found[8];
+	struct record *gone = support_record_new((struct support_record){.address = "192.168.122.100", .services = "shop/gone,shop/web", .uids = "u-gone,u-web"});
+	struct record *moved = support_record_new((struct support_record){.address = "192.168.122.100", .services = "shop/git", .uids = "u-git"});
+	(void)state;
+	lab(&m);
+	support_service(&m, (struct support_service){.name = "git", .ips = "192.168.122.101"});
+	assert_int_equal(election_links(&m, gone, model_node_record(&m, "worker-1"), found, 8), 1);
+	assert_int_equal(election_links(&m, moved, model_node_record(&m, "worker-1"), found, 8), 0);
+	record_free(gone);
+	record_free(moved);
+	model_free(&m);
+}
+
 static void new_or_not(void **state)
 {
 	static const struct {
@@ -548,7 +592,7 @@ int main(void)
 		cmocka_unit_test(hashes), cmocka_unit_test(order), cmocka_unit_test(eligibility), cmocka_unit_test(strangers),
 		cmocka_unit_test(links), cmocka_unit_test(makeshift), cmocka_unit_test(links_of_several), cmocka_unit_test(two_services),
 		cmocka_unit_test(dual_stack), cmocka_unit_test(awaited), cmocka_unit_test(draining), cmocka_unit_test(ending),
-		cmocka_unit_test(spread), cmocka_unit_test(new_or_not), cmocka_unit_test(claimed), cmocka_unit_test(second_family),
+		cmocka_unit_test(spread_alike), cmocka_unit_test(links_of_users), cmocka_unit_test(spread), cmocka_unit_test(new_or_not), cmocka_unit_test(claimed), cmocka_unit_test(second_family),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
