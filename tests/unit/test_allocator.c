@@ -68,6 +68,7 @@ static char *described(struct allocator *a, const char *says)
 		for (size_t i = 0; i < one->n_notices; i++) {
 			said |= says && strstr(one->notices[i].text, says);
 			assert_null(strchr(one->notices[i].text, '\n'));
+			assert_int_equal(one->notices[i].warning, strcmp(one->notices[i].reason, "ClearAssignment") != 0);
 		}
 	}
 	if (says && !said)
@@ -235,6 +236,7 @@ static void keeps(void **state)
 		 .records = {{.address = "10.0.0.1"}}, .plan = "web status of nothing (ClearAssignment, AllocationFailed)"},
 		{"a hostname beside it is removed, the address stays", .services = {{.name = "web", .annotations = FROM("p"), .status = "{'ip': '10.0.0.3'}, {'hostname': 'a.b'}"}}, .records = {{.address = "10.0.0.3"}},
 		 .plan = "web status 10.0.0.3 of p"},
+		{"no address at all", .services = {{.name = "web", .annotations = FROM("p"), .status = "{'ip': 'nonsense'}"}}, .plan = "web create 10.0.0.1 (nolbIPsIPFamily)"},
 		{"only a hostname: as if there were none", .services = {{.name = "web", .status = "{'hostname': 'a.b'}"}}, .plan = "web create 10.0.0.1"},
 		{"two of one family", .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.3,10.0.0.2"}}, .records = {{.address = "10.0.0.3"}, {.address = "10.0.0.2"}},
 		 .plan = "web status 10.0.0.2 of p (nolbIPsIPFamily)"},
@@ -285,6 +287,12 @@ static void two_families(void **state)
 		{"... then IPv6", .pools = {{BOTH}}, .services = {{.name = "web", .spec = DUAL ", 'ipFamilyPolicy': 'RequireDualStack'"}}, .records = {{.address = "10.0.0.1"}}, .plan = "web create fd00::1"},
 		{"... then the status", .pools = {{BOTH}}, .services = {{.name = "web", .spec = DUAL ", 'ipFamilyPolicy': 'RequireDualStack'"}}, .records = {{.address = "fd00::1"}, {.address = "10.0.0.1"}},
 		 .plan = "web status 10.0.0.1,fd00::1 of p (ipv6NotAnnounced)"},
+		{"what it shows stays first", .pools = {{BOTH}}, .services = {{.name = "web", .annotations = FROM("p"), .ips = "fd00::1", .spec = DUAL ", 'ipFamilyPolicy': 'RequireDualStack'"}},
+		 .records = {{.address = "fd00::1"}, {.address = "10.0.0.1"}}, .plan = "web status fd00::1,10.0.0.1 of p (ipv6NotAnnounced)"},
+		{"... and nothing else is turned round", .pools = {{BOTH}}, .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.1", .spec = DUAL ", 'ipFamilyPolicy': 'RequireDualStack'"}},
+		 .records = {{.address = "fd00::1"}, {.address = "10.0.0.1"}}, .plan = "web status 10.0.0.1,fd00::1 of p (ipv6NotAnnounced)"},
+		{"its family is none of its own any more", .pools = {{BOTH}}, .services = {{.name = "web", .annotations = FROM("p"), .ips = "fd00::1"}}, .records = {{.address = "fd00::1"}},
+		 .plan = "web create 10.0.0.1 (ClearAssignment)", .says = "the address families of its status and its cluster IPs differ"},
 		{"preferred: both, too", .pools = {{BOTH}}, .services = {{.name = "web", .spec = DUAL ", 'ipFamilyPolicy': 'PreferDualStack'"}}, .records = {{.address = "10.0.0.1"}}, .plan = "web create fd00::1"},
 		{"preferred: one if there is no other", .services = {{.name = "web", .spec = DUAL ", 'ipFamilyPolicy': 'PreferDualStack'"}}, .plan = "web create 10.0.0.1"},
 		{"... and its status", .services = {{.name = "web", .spec = DUAL ", 'ipFamilyPolicy': 'PreferDualStack'"}}, .records = {{.address = "10.0.0.1"}}, .plan = "web status 10.0.0.1 of p"},
