@@ -1,6 +1,7 @@
 /* Which Service gets which address: metallb-l2.md section 2, design.md section 4. Each row is a cluster and the plan for it. */
 #include "config/base/clock.h"
 #include "speaker/allocator.h"
+#include "speaker/sharing.h"
 #include "tests/unit/support.h"
 
 #define POOL_51 "'addresses': ['192.168.122.100-192.168.122.150']"
@@ -417,6 +418,7 @@ static void reservations(void **state)
 }
 
 #define SHARED(ip) "'" ANNOTATION_SHARE "': 'k', '" ANNOTATION_IPS "': '" ip "'"
+#define LOCAL ", 'externalTrafficPolicy': 'Local'"
 #define PORT_81 ", 'clusterIPs': ['10.96.0.1'], 'ports': [{'port': 81}]"
 
 /* Whoever waits for an address, a record or a status write of another goes on in the same plan. */
@@ -451,6 +453,44 @@ static void waiters(void **state)
 	model_drop_record(&m, &first);
 	is_plan(a, "shop/a", "a create 10.0.0.1");   /* one of the two */
 	is_plan(a, "shop/b", "b settled");
+	allocator_free(a);
+	model_free(&m);
+}
+
+/* Whatever decides who may share with whom is a difference. */
+static void what_sharing_is_of(void **state)
+{
+	static const struct support_service KINDS[] = {
+		{.annotations = SHARED("10.0.0.1")}, {.annotations = SHARED("10.0.0.1"), .spec = PORT_81}, {.annotations = ""},
+		{.annotations = "'" ANNOTATION_SHARE "': 'other'"}, {.annotations = SHARED("10.0.0.1"), .spec = LOCAL},
+		{.annotations = SHARED("10.0.0.1"), .spec = ", 'ports': [{'port': 80}, {'port': 81}]"}, {.annotations = SHARED("10.0.0.1"), .spec = ", 'ports': [{'port': 80, 'protocol': 'UDP'}]"}};
+	struct sharing of[COUNT(KINDS)];
+	(void)state;
+	for (size_t i = 0; i < COUNT(KINDS); i++) {
+		struct service *s = support_service_new(KINDS[i]);
+		of[i] = sharing_of(s);
+		service_free(s);
+	}
+	for (size_t i = 0; i < COUNT(KINDS); i++)
+		for (size_t j = 0; j < COUNT(KINDS); j++)
+			if (sharing_equal(&of[i], &of[j]) != (i == j))
+				fail_msg("%zu and %zu", i, j);
+	for (size_t i = 0; i < COUNT(KINDS); i++)
+		sharing_free(&of[i]);
+}
+
+/* Two with externalTrafficPolicy Local and no selector have endpoints of their own: they do not share. */
+static void local_without_selector(void **state)
+{
+	struct model m;
+	(void)state;
+	model_init(&m, "", false);
+	struct allocator *a = allocator_new(&m);
+	support_pool(&m, "p", "'addresses': ['10.0.0.1-10.0.0.2']");
+	support_service(&m, (struct support_service){.name = "a", .annotations = SHARED("10.0.0.1"), .spec = LOCAL});
+	support_service(&m, (struct support_service){.name = "b", .created = "02:00:00", .annotations = SHARED("10.0.0.1"), .spec = PORT_81 LOCAL});
+	is_plan(a, "shop/a", "a create 10.0.0.1");
+	is_plan(a, "shop/b", "b settled (AllocationFailed)");
 	allocator_free(a);
 	model_free(&m);
 }
@@ -501,7 +541,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chooses), cmocka_unit_test(pools), cmocka_unit_test(requests), cmocka_unit_test(keeps), cmocka_unit_test(crashes),
-		cmocka_unit_test(two_families), cmocka_unit_test(exhaustion), cmocka_unit_test(reservations), cmocka_unit_test(foreign_writes), cmocka_unit_test(waiters),
+		cmocka_unit_test(two_families), cmocka_unit_test(exhaustion), cmocka_unit_test(reservations), cmocka_unit_test(foreign_writes), cmocka_unit_test(waiters), cmocka_unit_test(what_sharing_is_of), cmocka_unit_test(local_without_selector),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -274,6 +274,24 @@ static void extra_leaves_the_schedule_alone(void **state)
 
 /* ---- hosts ---- */
 
+/* Begun anew while one outside the schedule waits: its first announcement is enough. */
+static void begun_anew_with_an_extra(void **state)
+{
+	(void)state;
+	struct announcer *a = announcer_new(60 * CLOCK_S, 0);
+	struct announcement due[8];
+	announcer_start(a, VIP, 0);
+	assert_true(announcer_due(a, 0, due, 8) > 0);
+	assert_true(announcer_probed(a, VIP, 100 * CLOCK_MS));
+	announcer_start(a, VIP, 100 * CLOCK_MS);
+	size_t n = announcer_due(a, 100 * CLOCK_MS, due, 8);
+	unsigned requests = 0;
+	for (size_t i = 0; i < n; i++)
+		requests += (due[i].forms & REQUEST) != 0;
+	assert_int_equal(requests, 1);
+	announcer_free(a);
+}
+
 static void directed(void **state)
 {
 	(void)state;
@@ -611,7 +629,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(schedule), cmocka_unit_test(refresh), cmocka_unit_test(restart_in_the_middle), cmocka_unit_test(stop),
 		cmocka_unit_test(late_wake_up), cmocka_unit_test(late_refreshes_are_not_made_up), cmocka_unit_test(refreshes_are_spread),
-		cmocka_unit_test(limits), cmocka_unit_test(extra_leaves_the_schedule_alone), cmocka_unit_test(directed), cmocka_unit_test(hosts_go),
+		cmocka_unit_test(limits), cmocka_unit_test(extra_leaves_the_schedule_alone), cmocka_unit_test(begun_anew_with_an_extra), cmocka_unit_test(directed), cmocka_unit_test(hosts_go),
 		cmocka_unit_test(five_hundred_at_once), cmocka_unit_test(five_hundred_under_a_cap), cmocka_unit_test(taken_one_by_one), cmocka_unit_test(first_overtakes),
 		cmocka_unit_test(failures), cmocka_unit_test(random_history),
 	};

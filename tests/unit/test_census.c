@@ -248,6 +248,25 @@ static void kinds_of_evidence(void **state)
 	census_free(c);
 }
 
+/* Not wanted for a while: asked for twice again, like a new one. */
+static void wanted_again(void **state)
+{
+	(void)state;
+	const uint32_t wanted[] = {7};
+	struct census *c = census_new(&TIMES);
+	uint32_t a;
+	census_set_asking(c, true);
+	for (int64_t now = 0; now <= 20000; now += 10000) {
+		census_want(c, wanted, 1, now);
+		assert_true(census_next(c, now, &a));
+		assert_false(census_next(c, now + 999, &a));
+		assert_true(census_next(c, now + 1000, &a));
+		assert_false(census_next(c, now + 5000, &a));
+		census_want(c, NULL, 0, now + 6000);
+	}
+	census_free(c);
+}
+
 /* Many that are due at once: one question in each pause, whoever asks for more. */
 static void pace_of_many(void **state)
 {
@@ -277,6 +296,7 @@ static void defaults(void **state)
 	(void)state;
 	assert_true(CENSUS_TIMES.spacing >= CLOCK_S / 2);   /* at most 2/s per link */
 	assert_int_equal(CENSUS_TIMES.fresh, 300 * CLOCK_S);
+	assert_int_equal(CENSUS_TIMES.questions, 2);
 	assert_true(CENSUS_TIMES.renew * 2 < CENSUS_TIMES.fresh && CENSUS_TIMES.questions >= 2);
 }
 
@@ -285,6 +305,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(questions_and_their_pace), cmocka_unit_test(a_new_one_goes_first), cmocka_unit_test(evidence),
 					   cmocka_unit_test(an_answer_ends_it), cmocka_unit_test(two_at_once_count_once), cmocka_unit_test(silence_of_a_stranger),
 					   cmocka_unit_test(strangers_are_asked_more_often), cmocka_unit_test(gone_from_an_address_in_use), cmocka_unit_test(flood),
-					   cmocka_unit_test(kinds_of_evidence), cmocka_unit_test(pace_of_many), cmocka_unit_test(defaults)};
+					   cmocka_unit_test(kinds_of_evidence), cmocka_unit_test(wanted_again), cmocka_unit_test(pace_of_many), cmocka_unit_test(defaults)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

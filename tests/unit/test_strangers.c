@@ -49,6 +49,27 @@ static void who_is_who(void **state)
 	acquaintances_free(a);
 }
 
+/* A node is known for five minutes; room is made of who is not known any more, and of nobody else. */
+static void forgotten(void **state)
+{
+	struct acquaintances *a = acquaintances_new();
+	bool begin;
+	(void)state;
+	acquaintances_answered(a, &A, "n1", 0);
+	assert_int_equal(acquaintances_who(a, &B, 1, &begin), CONFLICT_UNKNOWN);
+	assert_string_equal(acquaintances_node(a, &A), "n1");   /* still there when another one is met */
+	assert_int_equal(acquaintances_who(a, &A, ACQUAINTANCE_NODE - 1, &begin), CONFLICT_NODE);
+	assert_int_equal(acquaintances_who(a, &A, ACQUAINTANCE_NODE, &begin), CONFLICT_UNKNOWN);
+	assert_true(begin);
+	assert_null(acquaintances_node(a, &A));
+	acquaintances_free(a);
+	a = acquaintances_new();
+	acquaintances_answered(a, &A, "n1", 0);
+	acquaintances_who(a, &B, ACQUAINTANCE_NODE, &begin);   /* the other one is forgotten by the way */
+	assert_null(acquaintances_next_node(a, NULL));
+	acquaintances_free(a);
+}
+
 static void ever_new_macs(void **state)
 {
 	struct acquaintances *a = acquaintances_new();
@@ -362,7 +383,7 @@ static void wanted(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(who_is_who), cmocka_unit_test(ever_new_macs), cmocka_unit_test(kernels), cmocka_unit_test(eight_a_minute), cmocka_unit_test(records),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(who_is_who), cmocka_unit_test(forgotten), cmocka_unit_test(ever_new_macs), cmocka_unit_test(kernels), cmocka_unit_test(eight_a_minute), cmocka_unit_test(records),
 					   cmocka_unit_test(skipped_and_handed_out_later), cmocka_unit_test(kept_unless_refused),
 					   cmocka_unit_test(not_more_than_eight_a_minute), cmocka_unit_test(those_of_before), cmocka_unit_test(wanted)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
