@@ -254,7 +254,8 @@ static const struct spread *spread_of(const struct model *m)
 	spread_begin(m->spread, m->revision, n_nodes);
 	const struct record **fresh = mem_zalloc((HASH_COUNT(m->records) + 1) * sizeof(*fresh));
 	HASH_ITER(hh, m->records, r, r_tmp) {
-		HASH_FIND_STR(m->nodes, r->record->holder, e);
+		const char *holder = *r->record->holder || !r->claimed || !m->own ? r->record->holder : m->own->node;
+		HASH_FIND_STR(m->nodes, holder, e);
 		if (e)
 			spread_hold(m->spread, e->number);
 		else if (is_new(r->record))

@@ -414,6 +414,13 @@ void model_put_record(struct model *m, struct record *r, bool confirmed)
 	HASH_ADD_KEYPTR(hh, m->records, &r->address, sizeof(r->address), e);
 }
 
+void model_note_claim(struct model *m, const struct address *a, bool claimed)
+{
+	struct record_entry *e = record_entry(m, a);
+	if (e)
+		e->claimed = claimed;
+}
+
 void model_drop_record(struct model *m, const struct address *a)
 {
 	struct record_entry *e = record_entry(m, a);

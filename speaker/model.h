@@ -44,6 +44,7 @@ struct namespace_entry {
 struct record_entry {
 	struct record *record;
 	bool confirmed;         /* a watch has shown it; else only the answer to a write has */
+	bool claimed;           /* `own` is about to be its holder: the write is under way */
 	UT_hash_handle hh;      /* by address */
 };
 
@@ -141,6 +142,9 @@ void model_drop_pool(struct model *m, const char *name);
 void model_put_advertisement(struct model *m, struct advertisement *ad);
 void model_put_malformed_advertisement(struct model *m, const struct object_meta *meta, const char *why);
 void model_drop_advertisement(struct model *m, const char *name);
+
+/* For the spread of new addresses: what our own node has asked for counts as its own already, in our eyes. */
+void model_note_claim(struct model *m, const struct address *a, bool claimed);
 
 struct service *model_service(const struct model *m, const char *key);
 struct node *model_node(const struct model *m, const char *name);

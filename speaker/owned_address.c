@@ -136,7 +136,12 @@ static enum holder_fate fate_of(const struct owned_address *o, const struct segm
 		return HOLDER_PRESENT;
 	/* The wire cannot judge: the Node object may. Its absence says more than a NotReady, which an API outage may have left. */
 	const struct node *node = model_node(model_of(o), holder);
-	if (!cluster_api_answers(cluster) || (node && node->ready))
+	if (!cluster_api_answers(cluster))
+		return HOLDER_PRESENT;
+	/* It says itself that it has no link for the address: if it lived it would have passed it on. */
+	if (model_node_record(model_of(o), holder) && election_check(model_of(o), record_of(o), holder) == ELECTION_NO_LINK)
+		return HOLDER_GONE;
+	if (node && node->ready)
 		return HOLDER_PRESENT;
 	return !node || now - cluster_answers_since(cluster) > CLUSTER_TRUST_AFTER ? HOLDER_GONE : HOLDER_PRESENT;
 }
@@ -259,6 +264,8 @@ static struct ownership_view view_of(struct owned_address *o, const struct recor
 	v.refused = model_is_refused(m, r);
 	v.mute = !v.eligible && ownership_answers(&o->core) && is_mute(o);
 	v.guard = (v.fate == HOLDER_SPEAKER_DOWN || ownership_guards(&o->core)) && guards_somewhere(o, r, ownership_guarded_node(&o->core, r));
+	if (o->core.state == OWNERSHIP_OWNED && !o->core.from && v.fate == HOLDER_DEAD)   /* he has recorded it over us, so he lives (R5) */
+		misjudged_announces(context->misjudged, holder, now);
 	v.misjudged = misjudged_is(context->misjudged, holder, now, wakep);
 	plan_move(o, &v, s, now, wakep);
 	/* Who comes from MetalLB keeps the owner of each address, in whatever order our speakers start. */
@@ -499,6 +506,7 @@ int64_t owned_address_evaluate(struct owned_address *o, int64_t now)
 		o->call = NULL;
 		ownership_written(&o->core, 0, now);
 	}
+	model_note_claim(cluster_model(o->context->cluster), &o->core.address, o->core.state == OWNERSHIP_CLAIMING);
 	carry_out(o, r, action);
 	if (guarded != ownership_guards(&o->core))
 		say_guard(o, !guarded);

@@ -172,15 +172,12 @@ static size_t rank(const struct ownership_view *v, const char *node)
 	return i;
 }
 
-/* The one after `last` (NULL: the first), round and round: the list changes as nodes come and go. NULL: there is no other. */
-static const char *next_successor(const struct ownership_view *v, const char *last)
+/* The first who is not us; NULL: there is no other. */
+static const char *next_successor(const struct ownership_view *v)
 {
-	size_t n = v->n_candidates, from = last ? rank(v, last) + 1 : 0;
-	for (size_t i = 0; i < n; i++) {
-		const char *node = v->candidates[(from > n ? i : from + i) % n];
-		if (strcmp(node, v->me) != 0 && (!last || strcmp(node, last) != 0))
-			return node;
-	}
+	for (size_t i = 0; i < v->n_candidates; i++)
+		if (strcmp(v->candidates[i], v->me) != 0)
+			return v->candidates[i];
 	return NULL;
 }
 
@@ -254,7 +251,7 @@ static enum ownership_action mine_by_record(struct ownership *o, const struct ow
 	if (v->leaving)
 		return OWNERSHIP_NOTHING;
 	if (!v->eligible) {   /* only others may: none of them would start while we are alive */
-		const char *successor = next_successor(v, NULL);
+		const char *successor = next_successor(v);
 		return successor && v->served && v->api && can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, successor, now) : OWNERSHIP_NOTHING;
 	}
 	if (appointed) {   /* by the guard, or by an owner that could not answer any more: it waits to hear us */
@@ -301,6 +298,11 @@ static enum ownership_action take(struct ownership *o, const struct ownership_vi
 		}
 		o->plan_for = v->fate;
 		o->plan_asked = v->fate != HOLDER_GONE && rank(v, v->me) == 0;
+		o->plan_rank = rank(v, v->me);
+	}
+	if (v->fate == HOLDER_NONE) {   /* many at once: who has room for it shows when the others have been taken */
+		o->plan_at += ((int64_t)rank(v, v->me) - (int64_t)o->plan_rank) * CLAIM_STEP;
+		o->plan_rank = rank(v, v->me);
 	}
 	int64_t at = v->fate == HOLDER_NONE && v->not_before > o->plan_at ? v->not_before : o->plan_at;
 	if ((v->fate == HOLDER_DEAD || v->fate == HOLDER_GONE) && !o->plan_asked && reached(at - ASK_BEFORE, now, wakep)) {
@@ -457,7 +459,7 @@ static enum ownership_action moving(struct ownership *o, const struct ownership_
 	}
 	if (o->rival && *successor && strcmp(o->rival, successor) == 0)
 		return to_rival(o, v, now);
-	const char *wanted = v->move_to ? v->move_to : v->leaving ? next_successor(v, NULL) : NULL;
+	const char *wanted = v->move_to ? v->move_to : v->leaving ? next_successor(v) : NULL;
 	if (!wanted || o->rival) {   /* not possible or not wanted any more; or a third one is here */
 		enter(o, OWNERSHIP_OWNED, now);
 		return OWNERSHIP_NOTHING;
@@ -478,7 +480,7 @@ static enum ownership_action releasing(struct ownership *o, const struct ownersh
 		enter(o, OWNERSHIP_OWNED, now);
 		return OWNERSHIP_NOTHING;
 	}
-	if (v->fate == HOLDER_DEAD && v->eligible && !v->leaving) {   /* he died before he began */
+	if (v->fate == HOLDER_DEAD && !v->misjudged && v->eligible && !v->leaving) {   /* he died before he began */
 		take_from(o, v->record->holder, v->record);
 		enter(o, OWNERSHIP_OWNED, now);
 		return OWNERSHIP_NOTHING;
@@ -519,7 +521,7 @@ static enum ownership_action stopping(struct ownership *o, const struct ownershi
 		enter(o, OWNERSHIP_OWNED, now);
 		return OWNERSHIP_NOTHING;
 	}
-	const char *successor = next_successor(v, NULL);
+	const char *successor = next_successor(v);
 	if (v->move_to || (successor && v->api && strcmp(v->record->holder, v->me) == 0 && reached(o->since + STOP_UNGUARDED, now, wakep))) {
 		enter(o, OWNERSHIP_MOVING, now);
 		return OWNERSHIP_NOTHING;

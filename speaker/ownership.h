@@ -73,6 +73,7 @@ struct ownership {
 	int64_t plan_at;       /* IDLE: when it is our turn; CLOCK_NEVER: no plan */
 	enum holder_fate plan_for;
 	bool plan_asked;       /* the question before it was sent */
+	size_t plan_rank;      /* our place when plan_at was worked out */
 	char *target;          /* of the last WRITE or NAME */
 	bool in_flight, looking;   /* a call is under way; it is a LOOK */
 	int64_t called_at;

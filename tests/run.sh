@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs the tests, a part at a time, and ends with one line: N passed, N failed[, N skipped].
-#   tests/run.sh BUILD unit|sim|fuzz|table|standin|e2e|all       K=name chooses end-to-end tests; FUZZ_TIME=seconds a fuzzer
+#   tests/run.sh BUILD unit|planted|sim|fuzz|table|standin|e2e|all       K=name chooses end-to-end tests; FUZZ_TIME=seconds a fuzzer
 # `all` runs what only computes beside the end-to-end tests, which wait for half of their time.
 # A skip must be named in tests/skips with the kernel feature it needs; any other skip counts as a failure when CI is set.
 set -u
@@ -160,6 +160,20 @@ run_sim() {
 	note sim "$start" "$ok" "$bad"
 }
 
+# Faults in the program that some test must notice: one it does not is a failure.
+run_planted() {
+	local start=$(seconds) ok=0 bad=0 out=$RESULTS/planted.log code
+	timeout 1800 "$PYTHON" tests/mutate/planted.py "$BUILD" --jobs "$(nproc)" >"$out" 2>&1
+	code=$?
+	cat "$out"
+	ok=$(sed -n 's/^\([0-9]*\) caught, .*/\1/p' "$out")
+	bad=$(sed -n 's/^[0-9]* caught, \([0-9]*\) missed$/\1/p' "$out")
+	[ -z "$ok" ] && ok=0 bad=1
+	[ $code -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+	passed=$((passed + ok)); failed=$((failed + bad))
+	note planted "$start" "$ok" "$bad"
+}
+
 run_standin() {
 	run_pytest standin tests/standin
 }
@@ -228,6 +242,7 @@ run_e2e() {
 beside=""
 case $PART in
 unit) echo "unit tests"; run_unit ;;
+planted) echo "planted faults"; run_planted ;;
 sim) echo "simulation"; run_sim ;;
 fuzz) run_fuzz ;;
 table) run_table ;;
@@ -237,11 +252,11 @@ all)
 	echo "unit tests"
 	run_unit
 	FUZZ_TIME=${FUZZ_TIME:-90} SIM_TIME=${SIM_TIME:-150}   # they get what is left of the processors
-	start_beside table standin fuzz sim
+	start_beside table standin planted fuzz sim
 	run_e2e
 	collect_beside   # it has been, unless the end-to-end tests could not begin
 	;;
-*) echo "usage: tests/run.sh BUILD unit|sim|fuzz|table|standin|e2e|all" >&2; exit 2 ;;
+*) echo "usage: tests/run.sh BUILD unit|planted|sim|fuzz|table|standin|e2e|all" >&2; exit 2 ;;
 esac
 
 printf '\n%s' "$times"

@@ -119,6 +119,8 @@ static int perform(struct simapi *s, const char *method, const struct simquery *
 		*statusp = created ? 201 : 200;
 		return code;
 	}
+	if ((put || strcmp(method, "PATCH") == 0) && !q->name && q->kind->custom)
+		return simfail(e, 400, "BadRequest", "name must be provided");
 	if (strcmp(method, "PATCH") == 0 && q->name) {
 		if (!is_type(content_type ? content_type : "", "application/merge-patch+json"))
 			return simfail(e, 415, "UnsupportedMediaType", "the body of the request was in an unknown format");

@@ -185,6 +185,7 @@ class Run:
         self._seen = {}       # (kind, name): the objects that were seen, oldest first
         self._versions = {}   # kind: the versions of its objects and lists that were seen, oldest first
         self._tokens = {}     # kind: query of the next page
+        self._fresh = {}      # kind: a list that no write has followed
         self._ends = 0
         server.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
 
@@ -243,6 +244,12 @@ class Run:
             out["uid"] = uids[operation["uid"]]["uid"]
         return out
 
+    def _catch_up(self, kind):
+        """The cache may lag behind a write that was just answered: a consistent read brings it up to date."""
+        if kind not in self._fresh:
+            self._fresh[kind] = self.server.request("GET", self._selected(kind, "", limit=1))[1]
+        return self._fresh[kind]["metadata"]["resourceVersion"]
+
     def _version(self, kind, back):
         versions = self._versions.get(kind)
         return versions[max(0, len(versions) - 1 - back)] if versions else None
@@ -254,6 +261,8 @@ class Run:
 
     def _ask(self, operation, method, target, body=None, content_type="application/json", note=True):
         code, answer = self.server.request(method, target, body, content_type)
+        if method != "GET":
+            self._fresh.pop(operation["kind"], None)
         self.answers.append((operation, code, answer))
         if note and operation.get("name"):
             self._note(operation["kind"], operation["name"], code, answer)
@@ -292,9 +301,8 @@ class Run:
     def _list(self, operation, kind, _name):
         how, query = operation["how"], {"limit": operation["limit"]}
         if how != "now":
-            # The cache may lag behind a write that was just answered: a consistent read brings it up to date.
-            code, answer = self.server.request("GET", self._selected(kind, "", limit=1))
-            version = self._version(kind, operation["back"]) or answer["metadata"]["resourceVersion"]
+            now = self._catch_up(kind)
+            version = self._version(kind, operation["back"]) or now
             query["resourceVersion"] = {"cached": "0"}.get(how, version)
             query["resourceVersionMatch"] = {"not older": "NotOlderThan", "exact": "Exact"}.get(how)
         code, answer = self._ask(operation, "GET", self._selected(kind, operation["selector"], **query))
@@ -311,7 +319,10 @@ class Run:
         self._tokens[kind] = token and f"{target.partition('&continue=')[0]}&continue={token}"
 
     def _resume(self, operation, kind, _name):
-        if self._tokens.get(kind):
+        if not self._tokens.get(kind):
+            self._ask(operation, "GET", self._selected(kind, "", limit=1 if KINDS[kind][2] else 0))
+            self._keep_token(kind, self._selected(kind, "", limit=1), self.answers[-1][2])
+        else:
             target = self._tokens[kind]
             _, answer = self._ask(operation, "GET", target)
             self._keep_token(kind, target, answer)
@@ -321,7 +332,7 @@ class Run:
         if operation["back"] is not None:
             version = self._version(kind, operation["back"])
         if version is None:   # what is there: the cache has to know it
-            self.server.request("GET", self._selected(kind, "", limit=1))
+            self._catch_up(kind)
         place = len(self.answers)
         self.answers.append(None)
         self._watches.append((place, operation, self.server.watch(self._selected(kind, operation["selector"]), version)))
@@ -353,6 +364,7 @@ class Run:
         """Makes the objects that the watches wait for, and reads them to there."""
         self._ends += 1
         end = f"end-{self._ends}"
+        self._fresh = {}
         for kind in sorted({operation["kind"] for _, operation, _ in self._watches}):
             code, answer = self.server.request("POST", self._place(kind), self._named(kind, end, {"metadata": {"labels": {"x": "1"}}, **SENTINEL[kind]}))
             assert code == 201, (self.server.name, answer)

@@ -7,13 +7,12 @@ the servers forget their history.
 
 import random
 
-NAMES = ("a", "b", "c")
-GUARDS = ("right", "right", "right", "stale", "stale", "none", "none", "other")
-UIDS = ("none", "none", "none", "right", "right", "other", "old")
+GUARDS = ("right", "right", "right", "right", "none", "none", "none", "stale", "stale", "other")
+UIDS = ("none", "none", "none", "none", "right", "right", "right", "other", "old")
 # Weights: what the simulation lives on comes first.
 KINDS = {"Lease": 12, "Service": 5, "EndpointSlice": 3, "Node": 2, "IPAddressPool": 2, "ConfigMap": 1}
 SELECTORS = ("", "", "", "labelSelector=x%3D1", "labelSelector=x", "labelSelector=x!%3D2", "labelSelector=x+in+(1,2)", "labelSelector=!y",
-             "labelSelector=x,!y", "fieldSelector=metadata.name!%3Da")   # an object with x=1 and a name of its own fits all of them
+             "labelSelector=x%3D1", "labelSelector=x,!y", "fieldSelector=metadata.name!%3Da")   # an object with x=1 and a name of its own fits all of them
 MORE_SELECTORS = ("labelSelector=!x", "labelSelector=x+notin+(1)", "labelSelector=x%3D%3D2", "fieldSelector=metadata.name%3Da",
                   "labelSelector=x+in+(1", "labelSelector=%3D1", "fieldSelector=spec.nonsense%3D1")
 TIMES = ("2026-01-02T03:04:05.000001Z", "2026-01-02T03:04:06.120000Z")
@@ -25,7 +24,10 @@ class Sequence:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.kinds = self.random.choices(list(KINDS), KINDS.values(), k=self.random.choice((1, 1, 2)))
-        self.before = [self.create(self.kinds[0], "a")] + [self.operation(False) for _ in range(self.random.randint(4, 10))]
+        self.before = [self.create(kind, name) for kind in dict.fromkeys(self.kinds) for name in self.pick("a", "ab", "ab")]
+        if self.chance(0.6):
+            self.before.append(self.watch(self.kinds[0], None))
+        self.before += [self.operation(False) for _ in range(self.random.randint(3, 8))]
         self.after = [self.operation(True) for _ in range(self.random.randint(1, 4))]
 
     def chance(self, share):
@@ -37,10 +39,10 @@ class Sequence:
     # Operations
 
     def operation(self, after):
-        kind, name = self.random.choice(self.kinds), self.pick("a", "a", "b", *NAMES)
+        kind, name = self.random.choice(self.kinds), self.pick("a", "a", "a", "a", "b", "b", "c")
         read = 3 if after else 1
-        makers = {self.create: 3, self.patch: 7, self.update: 3, self.delete: 2, self.get: 1, self.list: 2 * read, self.page: read,
-                  self.resume: read, self.watch: 2 * read, self.odd: 1}
+        makers = {self.create: 2, self.patch: 8, self.update: 3, self.delete: 2, self.get: 1, self.list: 2 * read, self.page: read,
+                  self.resume: 2 * read, self.watch: 3 * read, self.odd: 1}
         return self.random.choices(list(makers), makers.values())[0](kind, name)
 
     def create(self, kind, name):
@@ -81,7 +83,7 @@ class Sequence:
 
     def watch(self, kind, _name):
         """back: how many versions seen ago it starts; None: with what is there."""
-        return {"do": "watch", "kind": kind, "selector": self.pick(*SELECTORS), "back": self.pick(None, 0, 0, 1, 2, 3, 5, 8, 100)}
+        return {"do": "watch", "kind": kind, "selector": self.pick(*SELECTORS), "back": self.pick(None, 0, 1, 2, 3, 5, 8, 100)}
 
     def odd(self, kind, name):
         """What a server refuses."""
@@ -169,7 +171,7 @@ class Sequence:
         change = {}
         if self.chance(0.12):
             return change
-        if self.chance(0.4):
+        if self.chance(0.5):
             change["metadata"] = self.metadata_change()
         if status:
             change["status"] = getattr(self, kind.lower() + "_status")()
@@ -183,8 +185,8 @@ class Sequence:
 
     def metadata_change(self):
         change = {}
-        if self.chance(0.5):
-            change["labels"] = {"x": self.pick("1", "2", None), **({"y": self.pick("1", None)} if self.chance(0.3) else {})}
+        if self.chance(0.7):
+            change["labels"] = {"x": self.pick("1", "2", "2", None), **({"y": self.pick("1", None)} if self.chance(0.3) else {})}
         if self.chance(0.5):
             change["annotations"] = self.pick({"n": "1"}, {"n": "2"}, {"n": None}, {"m": "<&>\u20ac"}, None)
         if self.chance(0.2):

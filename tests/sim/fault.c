@@ -9,7 +9,7 @@
 static const struct schedule *schedule;
 
 static const char *const NAMES[FAULT_KINDS] = {"loses power", "is killed", "gets SIGTERM", "is stopped", "is cut off", "loses its carrier", "one way",
-					       "is deaf", "is mute", "split", "API server away", "cut from the API", "loss", "Node removed", "stands still", "new Services", "is drained", "a move is asked for", "a stranger"};
+					       "is deaf", "is mute", "split", "API server away", "cut from the API", "loss", "Node removed", "stands still", "new Services", "is drained", "a move is asked for", "runs another load balancer", "a stranger"};
 
 void fault_start_process(struct host *h)
 {
@@ -102,6 +102,20 @@ static void pause_machine(const struct fault *f, bool begins)
 	process_continue(h);
 }
 
+/* Twice, two seconds apart (RFC 5227). */
+static void on_announce(void *data, uint64_t again)
+{
+	struct host *h = data;
+	uint8_t bytes[ARP_FRAME_SIZE];
+	if (!h->powered)
+		return;
+	struct arp_frame frame = arp_announcement(h->address, &h->mac);
+	arp_frame_build(&frame, bytes);
+	wire_send(h, bytes, sizeof(bytes));
+	if (again)
+		world_at(world.now + 2 * CLOCK_S, on_announce, h, 0);
+}
+
 /* A DHCP client: it probes, hears that the address is in use or not, and uses it all the same. */
 static void stranger(const struct fault *f, bool begins)
 {
@@ -114,9 +128,17 @@ static void stranger(const struct fault *f, bool begins)
 	struct arp_frame frame = arp_question(0, &h->mac, h->address, NULL);
 	arp_frame_build(&frame, bytes);
 	wire_send(h, bytes, sizeof(bytes));
-	frame = arp_announcement(h->address, &h->mac);
-	arp_frame_build(&frame, bytes);
-	wire_send(h, bytes, sizeof(bytes));
+	on_announce(h, 1);
+}
+
+static void other_balancer(const struct fault *f, bool begins)
+{
+	struct host *h = &world.hosts[f->a];
+	h->extra = begins ? world.addresses[f->value] : 0;
+	if (!begins)
+		return;
+	process_kill(h);
+	objects_forget_links(h);
 }
 
 static void begin_wish(const struct fault *f)
@@ -127,6 +149,8 @@ static void begin_wish(const struct fault *f)
 		objects_move(world.addresses[f->value], &world.hosts[f->b]);
 	else if (f->kind == FAULT_STRANGER)
 		stranger(f, true);
+	else if (f->kind == FAULT_OTHER)
+		other_balancer(f, true);
 	else if (f->kind == FAULT_SERVICES)
 		for (int i = 0; i < f->value; i++)
 			objects_make_service(world.n_addresses - schedule->spare - (unsigned)f->value + (unsigned)i, NULL, false);
@@ -181,6 +205,7 @@ static void begin(const struct fault *f)
 	case FAULT_SERVICES:
 	case FAULT_DRAIN:
 	case FAULT_MOVE:
+	case FAULT_OTHER:
 	case FAULT_STRANGER:
 		begin_wish(f);
 		break;
@@ -235,6 +260,9 @@ static void end(const struct fault *f)
 	case FAULT_DRAIN:
 		objects_drain(h, false);
 		break;
+	case FAULT_OTHER:
+		other_balancer(f, false);
+		break;
 	case FAULT_STRANGER:
 		stranger(f, false);
 		break;
@@ -252,7 +280,7 @@ static void end(const struct fault *f)
 static void on_fault(void *data, uint64_t ends)
 {
 	const struct fault *f = &schedule->faults[(uintptr_t)data];
-	world_say("---- %s %s%s", f->kind == FAULT_API || f->kind == FAULT_SPLIT || f->kind >= FAULT_MOVE || f->a >= world.n_hosts ? "" : world.hosts[f->a].name, NAMES[f->kind],
+	world_say("---- %s %s%s", f->kind == FAULT_API || f->kind == FAULT_SPLIT || f->kind == FAULT_MOVE || f->kind == FAULT_STRANGER || f->a >= world.n_hosts ? "" : world.hosts[f->a].name, NAMES[f->kind],
 		  ends ? ": over" : "");
 	if (ends)
 		end(f);
@@ -295,7 +323,8 @@ static void print_one(const struct fault *f, FILE *out)
 	else if (f->kind == FAULT_SERVICES)
 		fprintf(out, "%d new Services", f->value);
 	else
-		fprintf(out, "n%u %s%s", f->a, NAMES[f->kind], f->value && f->kind == FAULT_PAUSE ? ", its clock too" : f->value ? ", from the API too" : "");
+		fprintf(out, "n%u %s%s", f->a, NAMES[f->kind], f->value && f->kind == FAULT_PAUSE ? ", its clock too"
+			: f->value && (f->kind == FAULT_CUT || f->kind == FAULT_CARRIER) ? ", from the API too" : "");
 	if (f->lasts == NEVER_BACK)
 		fprintf(out, ", for good\n");
 	else

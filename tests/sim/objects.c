@@ -61,6 +61,13 @@ void objects_remove_node(const struct host *h)
 	snprintf(path, sizeof(path), "/api/v1/nodes/%s", h->name);
 	server_request("DELETE", path, NULL, NULL, &reply);
 	json_decref(reply);
+	objects_forget_links(h);
+}
+
+void objects_forget_links(const struct host *h)
+{
+	char path[400];
+	json_t *reply = NULL;
 	char *name = node_record_name(h->name);
 	snprintf(path, sizeof(path), LEASES_PATH "/%s", name);
 	server_request("DELETE", path, NULL, NULL, &reply);

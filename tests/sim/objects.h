@@ -14,6 +14,8 @@ void objects_set_ready(const struct host *h, bool ready);
  * nobody yet. Without: for the controller to allocate. */
 void objects_make_service(unsigned i, const struct host *holder, bool allocated);
 
+void objects_forget_links(const struct host *h);   /* its node record is deleted */
+
 /* As `l2lb drain`, `undrain` and `l2lb move` write it. */
 void objects_drain(const struct host *h, bool drain);
 void objects_move(uint32_t address, const struct host *successor);

@@ -13,6 +13,7 @@
 #define LOOK_EVERY (50 * CLOCK_MS)
 #define NOBODY HOSTS
 #define ANSWERS 8
+#define ASKED_FOR 4   /* addresses, while a process is stopped */
 
 struct watched {
 	unsigned owner;            /* who answers alone, by its MAC; NOBODY */
@@ -32,6 +33,7 @@ static struct {
 	bool planned, measuring, resting;
 	unsigned same, stale;
 	int64_t woke_at[HOSTS];
+	bool woke_late[HOSTS];     /* after so long that it must have noticed */
 } seen;
 
 static const char *name_of(unsigned host)
@@ -145,14 +147,32 @@ static void judge(unsigned at, const unsigned *macs, unsigned n, bool guarded)
 		check_rest(at);
 }
 
+/* A client goes on asking while a process does not run: that waits for it (finding 21). */
+static void ask_the_stopped(const struct host *client)
+{
+	for (unsigned i = 0; i < world.n_nodes; i++) {
+		const struct host *h = &world.hosts[i];
+		if (!h->process || !h->process->stopped || !wire_reaches(client, h))
+			continue;
+		for (unsigned at = 0; at < world.n_addresses && at < ASKED_FOR; at++) {
+			struct arp_frame f = arp_question(client->address, &client->mac, world.addresses[at], NULL);
+			uint8_t bytes[ARP_FRAME_SIZE];
+			arp_frame_build(&f, bytes);
+			wire_queue(h->process, bytes, sizeof(bytes));
+		}
+	}
+}
+
 static void look(void *data, uint64_t again)
 {
 	const struct host *client = &world.hosts[world.client];
 	(void)data;
-	if (again)
+	if (again) {
 		world_at(world.now + LOOK_EVERY, look, NULL, 1);
-	else
+		ask_the_stopped(client);
+	} else {
 		seen.planned = false;
+	}
 	for (unsigned at = 0; at < world.n_addresses && !world.wrong; at++) {
 		unsigned macs[ANSWERS], n = 0;
 		bool guarded = false;
@@ -203,6 +223,7 @@ void __wrap_responder_guard(struct responder *r, uint32_t address, const struct 
 void observer_woke(struct host *h)
 {
 	seen.woke_at[h->index] = world.now;
+	seen.woke_late[h->index] = world.now - h->process->stopped_at > 2 * world.interval;
 }
 
 static void say_frame(const struct host *from, const struct arp_frame *f, const char *ip)
@@ -238,7 +259,8 @@ void observer_frame(struct host *from, const struct arp_frame *f)
 	if (s && !segment_owns(s, f->spa))
 		world_wrong("sender", "%s sends %s as its own and does not answer for it", from->name, ip);
 	bool answer = f->op == ARP_REPLY && mac_equal(&f->eth_dst, &world.hosts[world.client].mac);
-	if (answer && seen.measuring && seen.woke_at[from->index] == world.now && seen.watched[at].owner != NOBODY && seen.watched[at].owner != from->index)
+	bool elsewhere = seen.watched[at].owner != NOBODY && seen.watched[at].owner != from->index;
+	if (answer && seen.measuring && seen.woke_at[from->index] == world.now && (elsewhere || seen.woke_late[from->index]))
 		seen.stale++;
 }
 
@@ -270,11 +292,15 @@ static void on_service(const json_t *object)
 	for (unsigned other = 0; at >= 0 && other < ADDRESSES; other++)
 		if (other != service && seen.shown[other] == at)
 			world_wrong("two-services", "s%u and s%u have the same address", other, service);
-	/* Only what a stranger has, and was never announced, is replaced. */
+	/* Only what a stranger has, and was never announced, is replaced; or with --on-conflict=move. */
 	const struct host *stranger = &world.hosts[world.stranger];
-	bool taken = before >= 0 && stranger->powered && stranger->address == world.addresses[before] && seen.watched[before].last == NOBODY;
+	bool taken = before >= 0 && stranger->powered && stranger->address == world.addresses[before] && (world.give_up || seen.watched[before].last == NOBODY);
 	if (before >= 0 && at != before && !taken)
 		world_wrong("lost-address", "s%u had an address and has another one, or none", service);
+	if (before >= 0 && at != before) {
+		seen.watched[before].shown = false;
+		observer_dirty();
+	}
 	seen.shown[service] = at;
 	if (at >= 0 && !seen.watched[at].shown) {
 		seen.watched[at].shown = true;
@@ -343,6 +369,7 @@ void observer_end(struct measured *m)
 		m->two = w->two > m->two ? w->two : m->two;
 		m->two_total = w->two_total > m->two_total ? w->two_total : m->two_total;
 		m->moves = w->moves > m->moves ? w->moves : m->moves;
+		m->answered += w->owner < HOSTS;
 		if (w->owner < HOSTS && ++on[w->owner] > m->most_on_one)
 			m->most_on_one = on[w->owner];
 	}

@@ -2,7 +2,7 @@
  * the promises of design.md section 2 (1, 2, 3, 9) and measures how long nobody or two answered.
  *
  * Kinds of wrong: two-services, lost-address, sender, ethernet-source, guard-mac, guard-form, malformed, busy, start, dark-after, two-after,
- * not-record, guard-left, moved-after; by run.c: dark, two, moves, stale. */
+ * not-record, guard-left, moved-after; by run.c: dark, two, moves, stale, spread. */
 #ifndef TESTS_SIM_OBSERVER_H
 #define TESTS_SIM_OBSERVER_H
 
@@ -15,8 +15,9 @@ struct measured {
 	int64_t two_total;
 	unsigned moves;        /* most of any address: the client got another MAC */
 	unsigned same;         /* times that two answered with the same MAC */
-	unsigned stale;        /* answers by a process that had been stopped, while another one had the address */
+	unsigned stale;        /* answers by a process that had been stopped, at once: to what was asked before, or another has the address */
 	unsigned most_on_one;  /* addresses, of one node, at the end */
+	unsigned answered;     /* addresses, at the end */
 };
 
 void observer_begin(void);

@@ -12,8 +12,11 @@
 #include "tests/sim/observer.h"
 
 #define TURNS_MAX 200   /* a loop that does not come to rest */
+#define READING 30      /* microseconds until the loop has read what comes */
 #define LATE_MIN 20     /* microseconds until a timer's callback runs */
 #define LATE_MAX 120
+
+void (*process_frame)(void *data, uint64_t arg);
 
 static struct process *here(void)
 {
@@ -206,6 +209,23 @@ static void on_wake(void *data, uint64_t incarnation)
 	process_turn(p);
 }
 
+static void on_soon(void *data, uint64_t incarnation)
+{
+	struct host *h = data;
+	if (!h->process || h->incarnation != incarnation)
+		return;
+	h->process->soon = false;
+	process_turn(h->process);
+}
+
+/* The loop reads what has come, frames by the dozen, before it looks at the rest. */
+static void turn_soon(struct process *p)
+{
+	if (!p->soon)
+		world_at(world.now + READING, on_soon, p->host, p->host->incarnation);
+	p->soon = true;
+}
+
 void process_give(struct process *p, void (*run)(void *data, uint64_t arg), void *data, uint64_t arg)
 {
 	struct host *before = world.here;
@@ -224,7 +244,10 @@ void process_give(struct process *p, void (*run)(void *data, uint64_t arg), void
 	run(data, arg);
 	p->busy = nested;
 	world.here = before;
-	process_turn(p);
+	if (run == process_frame)
+		turn_soon(p);
+	else
+		process_turn(p);
 }
 
 bool process_runs(const struct host *h)
@@ -244,9 +267,11 @@ static void make_options(struct process *p, unsigned roles)
 {
 	char interval[24];
 	snprintf(interval, sizeof(interval), "%dms", (int)(world.interval / CLOCK_MS));
-	char role[24], flags[4][24] = {"--role", "--node-name", "--liveness-interval", "--state-file"};
+	char role[24], flags[5][24] = {"--role", "--node-name", "--liveness-interval", "--state-file", "--on-conflict"};
+	char conflicts[12];
+	snprintf(conflicts, sizeof(conflicts), "%s", world.give_up ? "move" : "defend");
 	snprintf(role, sizeof(role), "%s", roles == PROCESS_SPEAKER ? "speaker" : roles == PROCESS_CONTROLLER ? "controller" : "all");
-	char *arguments[] = {flags[0], role, flags[1], p->host->name, flags[2], interval, flags[3], p->host->name};
+	char *arguments[] = {flags[0], role, flags[1], p->host->name, flags[2], interval, flags[3], p->host->name, flags[4], conflicts};
 	struct error err;
 	if (options_parse(&p->options, (int)(sizeof(arguments) / sizeof(*arguments)), arguments, no_environment, &err) < 0) {
 		fprintf(stderr, "sim: options: %s\n", err.text);
@@ -336,6 +361,7 @@ void process_stop(struct host *h)
 		return;
 	world_say("%s: process stopped", h->name);
 	h->process->stopped = true;
+	h->process->stopped_at = world.now;
 	observer_dirty();
 }
 

@@ -35,7 +35,9 @@ struct process {
 	size_t n_closing;
 	int64_t wake_at;             /* on the agenda */
 	bool again, busy;            /* the loop may not sleep; it runs */
+	bool soon;                   /* a turn is on the agenda */
 	bool stopped;                /* SIGSTOP */
+	int64_t stopped_at;
 	bool ended;                  /* it has said goodbye; gone when it comes to rest */
 	struct waiting *inbox;       /* while stopped */
 	size_t n_inbox, inbox_room;
@@ -57,6 +59,7 @@ bool process_runs(const struct host *h);   /* there, and not stopped */
 /* Lets the process have it: now, or when it goes on. A turn of its loop follows. */
 void process_give(struct process *p, void (*run)(void *data, uint64_t arg), void *data, uint64_t arg);
 void process_turn(struct process *p);
+extern void (*process_frame)(void *data, uint64_t arg);   /* what wire.c gives: several may come in one turn */
 void process_settle(struct process *p);   /* after something that needs a turn only rarely */
 
 #endif

@@ -146,6 +146,18 @@ static void draw_chain_without_api(struct schedule *s, struct chance *c)
 	s->faults[2].at += 500 * MS;
 }
 
+/* Who took it from the one that was cut off dies, when nobody is there to see that; then those two come back, and the record
+ * names the dead. */
+static void draw_taker_dies(struct schedule *s, struct chance *c)
+{
+	int64_t cut = chance_between(c, 3 * S, 5 * S);
+	s->nodes = 3;
+	add(s, FAULT_CUT, phase(c), cut, 0)->value = 1;
+	add(s, FAULT_API_CUT, 0, cut + chance_between(c, 500 * MS, 3 * S), 0);
+	add(s, FAULT_DIE, chance_between(c, 0, S), chance_between(c, 2 * S, 6 * S), 2);
+	add(s, FAULT_DIE, chance_between(c, 1500 * MS, 2 * S), NEVER_BACK, 1);
+}
+
 static void draw_pair(struct schedule *s, struct chance *c)
 {
 	int64_t at = phase(c);
@@ -255,7 +267,34 @@ static void draw_stranger_first(struct schedule *s, struct chance *c)
 	s->spare = 4;
 	s->addresses = 10;
 	add(s, FAULT_STRANGER, 0, 14 * S, HOSTS)->value = (int)chance_between(c, 4, 9);
-	add(s, FAULT_SERVICES, chance_between(c, 0, 4 * S), NEVER_BACK, HOSTS)->value = 2;
+	add(s, FAULT_SERVICES, chance_between(c, 0, chance_percent(c, 50) ? 4 * S : 100 * MS), NEVER_BACK, HOSTS)->value = 2;
+}
+
+/* What is announced is given up. */
+static void draw_stranger_move(struct schedule *s, struct chance *c)
+{
+	draw_stranger_first(s, c);
+	s->give_up = true;
+	s->faults[0].value = (int)chance_between(c, 0, 5);
+}
+
+/* A migration: the last node runs something else, which answers for an address that a new or an old Service has. */
+static void draw_other(struct schedule *s, struct chance *c)
+{
+	unsigned last;
+	s->nodes = (unsigned)chance_between(c, 3, 6);
+	last = s->nodes - 1;
+	for (unsigned i = 0; i < ADDRESSES; i++)
+		s->holders[i] = (unsigned char)(1 + i % (last - 1));
+	add(s, FAULT_OTHER, 0, chance_between(c, 2 * S, 14 * S), last)->value = (int)chance_between(c, 0, 5);
+	if (chance_percent(c, 50)) {
+		add(s, FAULT_TERM, chance_between(c, 0, S), chance_between(c, 50 * MS, 2 * S), 1);
+		return;
+	}
+	s->controllers = true;
+	s->spare = 4;
+	s->addresses = 10;
+	add(s, FAULT_SERVICES, chance_between(c, 100 * MS, S), NEVER_BACK, HOSTS)->value = 2;
 }
 
 static void draw_chaos(struct schedule *s, struct chance *c)
@@ -302,16 +341,17 @@ const struct row ROWS[] = {
 	{"upgrade",           40, draw_upgrade,                0,    0,   0,  0,   1500, false,  800, 2},
 	{"upgrade-no-api",    30, draw_upgrade_without_api,    0,    0,   0,  0,   5000, false,  800, 2},
 	{"restart-no-api",    15, draw_restart_without_api, 7500,    0,   0,  0,   5000, false,  800, 2},
-	{"cut-returns",       60, draw_cut,                  350,  150,   1,  0,   2500, false,  800, 2},
-	{"cut-no-api",        50, draw_cut_without_api,      350,  300,   1,  0,   6000, false,  800, 2},
+	{"cut-returns",       60, draw_cut,                  350,  150,   3,  0,   2500, false,  800, 2},
+	{"cut-no-api",        50, draw_cut_without_api,      350,  300,   3,  0,   6000, false,  800, 2},
 	{"split",             60, draw_split,                  0,  750,   7,  0,   4000, true,   800, 3},
 	{"stopped",           60, draw_stopped,              350,    0,   1,  0,   2500, false,  800, 2},
 	{"carrier",           50, draw_carrier,              350,  100,   3,  0,   2500, false,  800, 2},
-	{"many",               1, draw_many,                 350,  100,   3,  0,  12000, false,  800, 2},
+	{"many",               1, draw_many,                 350,  100,   3,  0,   5000, false,  800, 2},
 	{"loss",               8, draw_loss,                   0,    0,   0,  0,   1500, false,  800, 2},
 	{"chain",             50, draw_chain,                350,  100,   6,  0,   2000, false,  800, 3},
 	{"chain-no-api",      40, draw_chain_without_api,    350,  100,   4,  0,   6000, false,  800, 3},
 	{"pair",              40, draw_pair,                 400,  100,   3,  0,   2000, false,  800, 3},
+	{"taker-dies",        20, draw_taker_dies,            -1,  500,   4,  0,   6000, false,  800, 3},
 	{"one-way",           20, draw_one_way,                0,    0,   0,  0,   5000, false,  800, 3},
 	{"deaf-mute",         20, draw_deaf,                 350,  150,   1,  0,   3000, false,  800, 2},
 	{"node-removed",      40, draw_removed,              350,  100,   1,  0,   3000, false,  800, 2},
@@ -321,11 +361,13 @@ const struct row ROWS[] = {
 	{"claims",            30, draw_claims,                -1,   50,   1,  0,   4000, false,  800, 2},
 	{"api-away",          20, draw_api,                    0,    0,   0,  0,   4000, false,  800, 2},
 	{"pause",             30, draw_pause,                350,  150,   3,  0,   2500, false,  800, 2},
-	{"pause-clock",       20, draw_pause_of_clock,       350,  150,   1, -1,   2500, false,  800, 2},
+	{"pause-clock",       20, draw_pause_of_clock,       350,  150,   3, -1,   2500, false,  800, 2},
 	{"drain",             30, draw_drain,                  0,   50,   1,  0,   2500, false,  800, 2},
 	{"move",              30, draw_move,                   0,   50,   1,  0,   3000, false,  800, 2},
 	{"stranger",          20, draw_stranger,             300,   50,   1,  0,   4000, false,  800, 2},
-	{"stranger-first",     5, draw_stranger_first,        -1,   50,   1,  0,   8000, false,  800, 2},
+	{"stranger-first",    10, draw_stranger_first,        -1,   50,   1,  0,   8000, false,  800, 2},
+	{"stranger-move",     10, draw_stranger_move,         -1,   50,   2,  0,   8000, false,  800, 2},
+	{"other-balancer",     8, draw_other,                 -1,   50,   1,  0,  12000, false,  800, 3},
 	{"chaos",            150, draw_chaos,                 -1,   -1,  -1, -1,  12000, false, 1500, 2},
 	{"chaos-large",        2, draw_chaos_large,           -1,   -1,  -1, -1,  12000, false, 1500, 2},
 };

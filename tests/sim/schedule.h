@@ -27,6 +27,7 @@ enum fault_kind {
 	FAULT_SERVICES,    /* value new Services, for the controller */
 	FAULT_DRAIN,       /* a: its addresses are to go (`l2lb drain`, then undrain) */
 	FAULT_MOVE,        /* `l2lb move`: address `value` to node b */
+	FAULT_OTHER,       /* a: another load balancer runs there instead, and answers for address `value` */
 	FAULT_STRANGER,    /* another host uses address `value`; it begins with a probe, as a DHCP client does */
 	FAULT_KINDS
 };
@@ -49,6 +50,7 @@ struct schedule {
 	int64_t interval, watch_max;
 	uint64_t absent;          /* nodes that are not there from the start: dead, with what they left behind */
 	bool controllers;         /* on the first two nodes */
+	bool give_up;             /* --on-conflict=move */
 	bool unheld;              /* addresses begin without a holder */
 	unsigned char holders[ADDRESSES];
 	struct fault faults[FAULTS];

@@ -102,11 +102,34 @@ uint64_t server_version_at(int64_t lag)
 	return server.past[(i - 1) % PAST].version;
 }
 
+/* Which version the writer has seen, by his body: "" when he does not say. */
+static const char *version_seen(const char *method, const json_t *body)
+{
+	const json_t *where = json_object_get(body, strcmp(method, "DELETE") == 0 ? "preconditions" : "metadata");
+	const char *version = json_string_value(json_object_get(where, "resourceVersion"));
+	return version ? version : "";
+}
+
+/* Nobody may overwrite what he has not seen: one owner per address stands on that. */
+static bool is_last(const char *path, const char *version)
+{
+	json_t *object = NULL;
+	int status = simapi_request(server.store, "GET", path, NULL, NULL, &object);
+	const char *last = json_string_value(json_object_get(json_object_get(object, "metadata"), "resourceVersion"));
+	bool is = status != 200 || (last && strcmp(last, version) == 0);
+	json_decref(object);
+	return is;
+}
+
 int server_request(const char *method, const char *path, const char *content_type, const json_t *body, json_t **replyp)
 {
 	uint64_t before = simapi_version(server.store);
+	const char *version = strcmp(method, "GET") == 0 || strcmp(method, "POST") == 0 ? "" : version_seen(method, body);
+	bool stale = *version && !is_last(path, version);
 	simapi_set_time(server.store, WALL_BEGAN + world.now / CLOCK_S);
 	int status = simapi_request(server.store, method, path, content_type, body, replyp);
+	if (stale && status < 300)
+		world_wrong("stale-write", "%s %s is done, though the writer has not seen the last version", method, path);
 	if (simapi_version(server.store) != before) {
 		note_version();
 		observer_written(method, path, *replyp);

@@ -23,12 +23,6 @@ static struct {
 	uint64_t sent;
 } wire;
 
-void wire_begin(void)
-{
-	wire.n = wire.free = 0;
-	wire.sent = 0;
-}
-
 void wire_end(void)
 {
 	free(wire.frames);
@@ -80,6 +74,21 @@ static void to_process(void *data, uint64_t at)
 	}
 }
 
+void wire_begin(void)
+{
+	wire.n = wire.free = 0;
+	wire.sent = 0;
+	process_frame = to_process;
+}
+
+void wire_queue(struct process *p, const uint8_t *bytes, size_t len)
+{
+	uint32_t at = take_place();
+	memcpy(wire.frames[at].bytes, bytes, len);
+	wire.frames[at].len = (uint8_t)len;
+	process_give(p, to_process, p, at);
+}
+
 static void kernel_hears(struct host *h, const uint8_t *bytes, size_t len)
 {
 	struct arp_frame f;
@@ -87,7 +96,7 @@ static void kernel_hears(struct host *h, const uint8_t *bytes, size_t len)
 	/* The cheap test first: most frames are answers. */
 	if (len < ARP_FRAME_SIZE || bytes[21] != ARP_REQUEST || !h->address)
 		return;
-	if (!arp_frame_parse(bytes, len, &f) || f.tpa != h->address || f.spa == h->address)
+	if (!arp_frame_parse(bytes, len, &f) || (f.tpa != h->address && f.tpa != h->extra) || f.spa == f.tpa)
 		return;
 	struct arp_frame reply = arp_answer(&f, &h->mac);
 	arp_frame_build(&reply, answer);

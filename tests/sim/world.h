@@ -25,6 +25,7 @@ struct host {
 	bool missing;              /* there is no such node, not even by its traces */
 	uint32_t address;
 	struct mac mac;
+	uint32_t extra;            /* another address that its kernel answers for; 0: none */
 	bool powered;              /* its kernel runs */
 	bool carrier;
 	uint32_t carrier_ups;
@@ -52,6 +53,7 @@ struct world {
 	unsigned n_addresses;
 	int64_t interval;          /* T */
 	int64_t watch_min, watch_max;   /* from a write to those who watch */
+	bool give_up;              /* --on-conflict=move */
 	bool verbose;
 	const char *wrong;         /* the first thing that must not be; a word of observer.h */
 	char details[200];

@@ -115,6 +115,8 @@ class Api:
             return Answer(200, resources.render(target.res, stored) + b"\n")
         call = {"create": self.create, "update": self.update, "patch": self.patch, "delete": self.delete,
                 "deletecollection": self.delete_collection}.get(verb)
+        if call is None and target.res.custom and not target.name and request.method in ("PUT", "PATCH"):
+            raise apierrors.bad_request("name must be provided")
         if call is None:
             raise apierrors.method_not_allowed()
         return call(request, target)

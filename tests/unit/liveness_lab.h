@@ -1,6 +1,6 @@
 /* Nodes with the real liveness core on a simulated segment: a discrete-event simulation with a clock in microseconds. The
  * shell around each core does what the real one does: it steps at the deadline (a little late) and takes the actions.
- * For test_liveness.c only. */
+ * For test_liveness.c and test_liveness_times.c only. */
 #ifndef TESTS_UNIT_LIVENESS_LAB_H
 #define TESTS_UNIT_LIVENESS_LAB_H
 
@@ -63,6 +63,8 @@ struct segment {
 	size_t n_said, said_cap;
 	unsigned short random[3];
 	unsigned vouches;
+	bool exact;                       /* timers are never late */
+	unsigned still;                   /* events since the clock went on */
 };
 
 /* ---- the segment ---- */
@@ -166,7 +168,7 @@ static void tend(struct segment *s, size_t i)
 			node->told[index_of(s, a.peer)] = a.state;
 	}
 	int64_t deadline = liveness_deadline(node->core);
-	node->wake = deadline == CLOCK_NEVER ? CLOCK_NEVER : (deadline > s->now ? deadline : s->now) + between(s, 0, 100);
+	node->wake = deadline == CLOCK_NEVER ? CLOCK_NEVER : (deadline > s->now ? deadline : s->now) + (s->exact ? 0 : between(s, 0, 100));
 }
 
 static void deliver(struct segment *s, const struct flight *f)
@@ -208,6 +210,9 @@ static void run(struct segment *s, int64_t duration)
 		}
 		if (at > until)
 			break;
+		s->still = at > s->now ? 0 : s->still + 1;
+		if (s->still > 100000)
+			fail_msg("a core never comes to rest");
 		if (at > s->now)
 			s->now = at;
 		if (next < s->n) {
@@ -268,7 +273,7 @@ static struct segment *segment(unsigned seed, size_t n, size_t hosts, int64_t in
 	return s;
 }
 
-static struct segment *settled(unsigned seed, size_t n, size_t hosts, int64_t interval)
+static inline struct segment *settled(unsigned seed, size_t n, size_t hosts, int64_t interval)
 {
 	struct segment *s = segment(seed, n, hosts, interval);
 	for (size_t i = 0; i < n; i++)
@@ -292,7 +297,7 @@ static void cut(struct segment *s, size_t from, size_t to, bool broken)
 	s->cut[from][to] = broken;
 }
 
-static void cut_off(struct segment *s, size_t i, bool out, bool in, bool broken)
+static inline void cut_off(struct segment *s, size_t i, bool out, bool in, bool broken)
 {
 	for (size_t k = 0; k < s->n; k++) {
 		if (out)
@@ -331,7 +336,7 @@ static int64_t when(const struct segment *s, size_t by, size_t about, enum liven
 	return CLOCK_NEVER;
 }
 
-static bool heard_again(const struct segment *s, size_t by, size_t about)
+static inline bool heard_again(const struct segment *s, size_t by, size_t about)
 {
 	for (size_t i = 0; i < s->n_said; i++)
 		if (s->said[i].again && s->said[i].by == by && s->said[i].about == about)
@@ -353,7 +358,7 @@ static unsigned convictions(const struct segment *s, size_t by, size_t except)
 	return n;
 }
 
-static void assert_all_watched(const struct segment *s, size_t alive)
+static inline void assert_all_watched(const struct segment *s, size_t alive)
 {
 	for (size_t i = 0; i < s->n; i++)
 		if (runs(s, i))
@@ -361,7 +366,7 @@ static void assert_all_watched(const struct segment *s, size_t alive)
 }
 
 /* Everybody who watched `about` said `state` in time; nobody said anything bad of others. */
-static void assert_found(const struct segment *s, size_t about, const bool *watched_by, enum liveness_state state, int64_t since, int64_t in)
+static inline void assert_found(const struct segment *s, size_t about, const bool *watched_by, enum liveness_state state, int64_t since, int64_t in)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		if (!watched_by[i] || i == about || !runs(s, i))
@@ -374,7 +379,7 @@ static void assert_found(const struct segment *s, size_t about, const bool *watc
 	assert_int_equal(convictions(s, ANYBODY, about), 0);
 }
 
-static void watchers(const struct segment *s, size_t about, bool *by)
+static inline void watchers(const struct segment *s, size_t about, bool *by)
 {
 	for (size_t i = 0; i < s->n; i++)
 		by[i] = i != about && runs(s, i) && view(s, i, about) != LIVENESS_UNKNOWN;

@@ -229,6 +229,49 @@ static void flood(void **state)
 	census_free(c);
 }
 
+/* An answer of one of ours says that it is in use, but nothing about a stranger; and what a stranger left unanswered ages. */
+static void kinds_of_evidence(void **state)
+{
+	(void)state;
+	struct census *c = census_new(&TIMES);
+	census_asked(c, 7, 0);
+	census_asked(c, 7, 4000);
+	assert_true(census_is_free(c, 7, 7000));
+	census_heard(c, 7, false, 7500);   /* late */
+	assert_false(census_is_free(c, 7, 7500));
+	assert_false(census_is_free(c, 7, 20000));
+	census_asked(c, 7, 100000);
+	census_asked(c, 7, 104000);
+	assert_true(census_is_silent(c, 7, 107000));
+	assert_true(census_is_silent(c, 7, 104000 + 300000 - 1));
+	assert_false(census_is_silent(c, 7, 104000 + 300000));
+	census_free(c);
+}
+
+/* Many that are due at once: one question in each pause, whoever asks for more. */
+static void pace_of_many(void **state)
+{
+	(void)state;
+	uint32_t wanted[200], a;
+	struct census *c = census_new(&TIMES);
+	unsigned asked = 0;
+	int64_t last = -500;
+	for (uint32_t i = 0; i < 200; i++)
+		wanted[i] = i + 1;
+	census_set_asking(c, true);
+	for (int64_t now = 0; now < 30000; now += 50) {
+		if (now % 150 == 0)
+			census_want(c, wanted, 200, now);   /* that is no reason to ask at once */
+		if (!census_next(c, now, &a))
+			continue;
+		assert_true(now - last >= 500);
+		last = now;
+		asked++;
+	}
+	assert_int_equal(asked, 60);
+	census_free(c);
+}
+
 static void defaults(void **state)
 {
 	(void)state;
@@ -241,6 +284,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(questions_and_their_pace), cmocka_unit_test(a_new_one_goes_first), cmocka_unit_test(evidence),
 					   cmocka_unit_test(an_answer_ends_it), cmocka_unit_test(two_at_once_count_once), cmocka_unit_test(silence_of_a_stranger),
-					   cmocka_unit_test(strangers_are_asked_more_often), cmocka_unit_test(gone_from_an_address_in_use), cmocka_unit_test(flood), cmocka_unit_test(defaults)};
+					   cmocka_unit_test(strangers_are_asked_more_often), cmocka_unit_test(gone_from_an_address_in_use), cmocka_unit_test(flood),
+					   cmocka_unit_test(kinds_of_evidence), cmocka_unit_test(pace_of_many), cmocka_unit_test(defaults)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

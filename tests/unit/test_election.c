@@ -388,6 +388,34 @@ static void new_or_not(void **state)
 	}
 }
 
+/* What we have asked for and do not have yet is ours in our own eyes: else a burst would give us more than our share. */
+static void claimed(void **state)
+{
+	struct model m;
+	struct node_record own = {.node = (char *)"worker-2"};
+	struct address a = support_address("192.168.122.101"), other = support_address("192.168.122.110");
+	(void)state;
+	lab(&m);
+	support_record(&m, (struct support_record){.address = "192.168.122.101"});
+	support_record(&m, (struct support_record){.address = "192.168.122.110", .services = "shop/a", .uids = "u-a"});   /* nobody may have it, now */
+	expect(&m, model_record(&m, &a), "worker-2 k8s-control worker-1");
+	model_note_claim(&m, &other, true);
+	m.revision++;
+	expect(&m, model_record(&m, &a), "worker-2 k8s-control worker-1");   /* we are nobody yet */
+	own.links = model_node_record(&m, "worker-2")->links;
+	own.n_links = 1;
+	m.own = &own;
+	m.revision++;
+	expect(&m, model_record(&m, &a), "k8s-control worker-1 worker-2");
+	support_record(&m, (struct support_record){.address = "192.168.122.110", .holder = "worker-1", .epoch = 1, .version = 2, .services = "shop/a", .uids = "u-a"});
+	expect(&m, model_record(&m, &a), "worker-2 k8s-control worker-1");   /* another was faster */
+	model_note_claim(&m, &other, false);
+	model_drop_record(&m, &other);
+	model_note_claim(&m, &other, true);   /* it is gone: nothing to note */
+	expect(&m, model_record(&m, &a), "worker-2 k8s-control worker-1");
+	model_free(&m);
+}
+
 /* A new address goes where the Service's other family is, full or not, but not to one that is worse off. */
 static void second_family(void **state)
 {
@@ -511,7 +539,7 @@ int main(void)
 		cmocka_unit_test(hashes), cmocka_unit_test(order), cmocka_unit_test(eligibility), cmocka_unit_test(strangers),
 		cmocka_unit_test(links), cmocka_unit_test(makeshift), cmocka_unit_test(links_of_several), cmocka_unit_test(two_services),
 		cmocka_unit_test(dual_stack), cmocka_unit_test(awaited), cmocka_unit_test(draining), cmocka_unit_test(ending),
-		cmocka_unit_test(spread), cmocka_unit_test(new_or_not), cmocka_unit_test(second_family),
+		cmocka_unit_test(spread), cmocka_unit_test(new_or_not), cmocka_unit_test(claimed), cmocka_unit_test(second_family),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

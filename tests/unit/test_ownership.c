@@ -454,6 +454,23 @@ static void beliefs(void **state)
 	record_free(newer);
 }
 
+/* Nobody's, and the order changes while we wait, as others take what comes with it: our turn is by the order as it is now. */
+static void turn_changes(void **state)
+{
+	struct situation second = {"", "b a c", .fate = HOLDER_NONE}, first = {"", "a b c", .fate = HOLDER_NONE}, third = {"", "b c a", .fate = HOLDER_NONE};
+	struct ownership o = in_state(IDLE);
+	(void)state;
+	assert_int_equal(step_with(&o, second, NOW), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, first, NOW + 10 * CLOCK_MS), OWNERSHIP_WRITE);
+	ownership_free(&o);
+	o = in_state(IDLE);
+	assert_int_equal(step_with(&o, second, NOW), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, third, NOW + 10 * CLOCK_MS), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, third, NOW + 599 * CLOCK_MS), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, third, NOW + 600 * CLOCK_MS), OWNERSHIP_WRITE);
+	ownership_free(&o);
+}
+
 /* The record says us, another was heard: asked for again after 1, 2, 4 ... s, and ours when he is silent. */
 static void audits(void **state)
 {
@@ -730,6 +747,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(transitions), cmocka_unit_test(new_addresses_are_fresh), cmocka_unit_test(handover),
 		cmocka_unit_test(guard_hands_over), cmocka_unit_test(yields), cmocka_unit_test(second_asks_first), cmocka_unit_test(gone_is_asked), cmocka_unit_test(audits), cmocka_unit_test(link_back),
-		cmocka_unit_test(waits_for_better), cmocka_unit_test(beliefs), cmocka_unit_test(one_answers)};
+		cmocka_unit_test(waits_for_better), cmocka_unit_test(beliefs), cmocka_unit_test(turn_changes), cmocka_unit_test(one_answers)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

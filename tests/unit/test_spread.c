@@ -92,6 +92,15 @@ static void families(void **state)
 	assert_int_equal(owner(s, 0, "abc"), 'b');
 	assert_int_equal(owner(s, 1, "ac"), 'a');
 	spread_free(s);
+	/* ... and for him, not for the first in the order. */
+	s = begin(1, "", 2);
+	for (unsigned i = 0; i < 4; i++)
+		give(s, i, "ba", i < 3 ? 0 : SPREAD_NOBODY, NULL);
+	spread_assign(s);
+	struct address last = address_number(3);   /* ceil(5 / 2) = 3 */
+	assert_int_equal(spread_place(s, &last, 0), SPREAD_FULL);
+	assert_int_equal(spread_place(s, &last, 1), SPREAD_ROOM);
+	spread_free(s);
 	/* Both are new: the second goes where the first is meant to go. */
 	s = begin(1, "", 3);
 	give(s, 0, "abc", SPREAD_NOBODY, NULL);

@@ -1,0 +1,583 @@
+/* When ownership does what: to the microsecond, with the wake-up that it asks for; and what it forgets on the way. */
+#include "config/base/clock.h"
+#include "speaker/ownership.h"
+#include "tests/unit/support.h"
+
+#define T (100 * CLOCK_MS)
+#define MS CLOCK_MS
+#define NOW (1000 * CLOCK_S)
+#define NODES 8
+
+struct scene {
+	const char *holder, *candidates;
+	enum holder_fate fate;           /* of another than "a", who is me */
+	const char *successor, *previous, *move_to;
+	bool no_api, leaving, guard, alone, not_served, mute, refused, clear;
+	int64_t not_before;
+	long long epoch;                 /* 0: 3 */
+};
+
+static int64_t wake;
+
+static enum ownership_action step(struct ownership *o, struct scene s, int64_t now)
+{
+	const char *names[NODES];
+	char *text = mem_strdup(s.candidates), *rest = text, *one;
+	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = s.holder, .successor = s.successor,
+								      .previous = s.previous, .epoch = s.epoch ? (int)s.epoch : 3});
+	struct ownership_view v = {.me = "a", .record = r, .candidates = names, .served = !s.not_served, .connected = !s.alone, .api = !s.no_api, .interval = T,
+				   .move_to = s.move_to, .leaving = s.leaving, .guard = s.guard, .mute = s.mute, .refused = s.refused, .not_before = s.not_before,
+				   .clear_successor = s.clear, .fate = strcmp(s.holder, "a") == 0 ? HOLDER_ME : s.fate};
+	while ((one = strsep(&rest, " ")) && *one) {
+		v.eligible |= strcmp(one, "a") == 0;
+		names[v.n_candidates++] = one;
+	}
+	enum ownership_action action = ownership_step(o, &v, now, &wake);
+	record_free(r);
+	free(text);
+	return action;
+}
+
+static struct ownership in_state(enum ownership_state state)
+{
+	struct ownership o;
+	struct address a = support_address("192.168.122.100");
+	ownership_init(&o, &a, NOW);
+	o.state = state;
+	o.epoch = 3;
+	return o;
+}
+
+/* Nothing a microsecond earlier, but the wish to be woken in time. */
+static void acts_at(struct ownership *o, struct scene s, int64_t at, enum ownership_action action)
+{
+	enum ownership_state before = o->state;
+	enum ownership_action early = step(o, s, at - 1);
+	if (early != OWNERSHIP_NOTHING || o->state != before)
+		fail_msg("%lld us: too early: action %d, state %s", (long long)(at - NOW - 1), early, ownership_state_name(o->state));
+	if (wake != at)
+		fail_msg("%lld us: to be woken at %lld", (long long)(at - NOW - 1), (long long)(wake - NOW));
+	enum ownership_action now = step(o, s, at);
+	if (now != action)
+		fail_msg("%lld us: action %d, not %d, state %s", (long long)(at - NOW), now, action, ownership_state_name(o->state));
+}
+
+static void enters_at(struct ownership *o, struct scene s, int64_t at, enum ownership_action action, enum ownership_state state)
+{
+	acts_at(o, s, at, action);
+	assert_string_equal(ownership_state_name(o->state), ownership_state_name(state));
+}
+
+/* ---- whose turn it is ---- */
+
+static const char *const ORDERS[] = {"a b c d e f", "b a c d e f", "b c a d e f", "b c d a e f", "b c d e a f", "b c d e f a"};
+
+/* 0.4 T for each that comes before, up to four of them, and 0.06 T more for each. */
+static void takes_in_order(void **state)
+{
+	static const int64_t DELAYS[] = {0, 46 * MS, 92 * MS, 138 * MS, 184 * MS, 190 * MS};
+	(void)state;
+	for (size_t k = 0; k < COUNT(ORDERS); k++) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		struct scene s = {"x", ORDERS[k], .fate = HOLDER_DEAD};
+		if (k) {
+			assert_int_equal(step(&o, s, NOW), OWNERSHIP_NOTHING);
+			acts_at(&o, s, NOW + DELAYS[k] - 20 * MS, OWNERSHIP_ASK);
+			assert_true(wake == NOW + DELAYS[k]);
+			enters_at(&o, s, NOW + DELAYS[k], OWNERSHIP_WRITE, OWNERSHIP_OWNED);
+		} else {
+			assert_int_equal(step(&o, s, NOW), OWNERSHIP_WRITE);
+		}
+		assert_string_equal(o.target, "a");
+		assert_string_equal(o.from, "x");
+		ownership_free(&o);
+	}
+}
+
+static void claims_in_order(void **state)
+{
+	(void)state;
+	for (size_t k = 1; k < COUNT(ORDERS); k++) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		struct scene s = {"", ORDERS[k], .fate = HOLDER_NONE};
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_NOTHING);
+		enters_at(&o, s, NOW + (int64_t)k * 300 * MS, OWNERSHIP_WRITE, OWNERSHIP_CLAIMING);
+		ownership_free(&o);
+	}
+}
+
+/* No node any more: asked 20 ms before, and 50 ms later than one whose record is empty. */
+static void gone_in_order(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < COUNT(ORDERS); k++) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		struct scene s = {"x", ORDERS[k], .fate = HOLDER_GONE};
+		int64_t at = NOW + 50 * MS + (int64_t)k * 300 * MS;
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_NOTHING);
+		acts_at(&o, s, at - 20 * MS, OWNERSHIP_ASK);
+		enters_at(&o, s, at, OWNERSHIP_WRITE, OWNERSHIP_CLAIMING);
+		ownership_free(&o);
+	}
+}
+
+/* Whoever had it before may be overwritten, however far back; nobody else. */
+static void whom_it_overwrites(void **state)
+{
+	static const struct { const char *holder; enum ownership_state to; } CASES[] = {
+		{"x", OWNERSHIP_OWNED}, {"p", OWNERSHIP_OWNED}, {"q", OWNERSHIP_OWNED}, {"r", OWNERSHIP_OWNED}, {"z", OWNERSHIP_RELEASING}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		struct scene s = {"x", "a z", .fate = HOLDER_DEAD, .previous = "p,q,r"};
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_WRITE);
+		ownership_written(&o, 409, NOW);
+		s.holder = CASES[i].holder;
+		s.previous = NULL;
+		s.fate = HOLDER_PRESENT;
+		assert_int_equal(step(&o, s, NOW), CASES[i].to == OWNERSHIP_OWNED ? OWNERSHIP_WRITE : OWNERSHIP_ASK);
+		assert_int_equal(o.state, CASES[i].to);
+		ownership_free(&o);
+	}
+}
+
+/* The wire said another one; as soon as it is ours again that is over. */
+static void belief_ends(void **state)
+{
+	struct ownership o = in_state(OWNERSHIP_IDLE);
+	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "a", .epoch = 3});
+	struct scene s = {.holder = "a", .candidates = "a b"};
+	(void)state;
+	ownership_claimed(&o, "b", r, NOW);
+	assert_string_equal(ownership_holder(&o, r), "b");
+	s.epoch = 4;
+	step(&o, s, NOW);   /* we have just been named */
+	assert_int_equal(o.state, OWNERSHIP_OWNED);
+	assert_string_equal(ownership_holder(&o, r), "a");
+	ownership_free(&o);
+	record_free(r);
+}
+
+/* A plan is for one fate: it begins anew when the dead one turns out to be no node any more, and with every pause. */
+static void plans_begin_anew(void **state)
+{
+	struct ownership o = in_state(OWNERSHIP_IDLE);
+	struct scene s = {"x", "b a", .fate = HOLDER_DEAD};
+	(void)state;
+	assert_int_equal(step(&o, s, NOW), OWNERSHIP_NOTHING);
+	s.fate = HOLDER_PRESENT;
+	assert_int_equal(step(&o, s, NOW + 10 * MS), OWNERSHIP_NOTHING);
+	s.fate = HOLDER_DEAD;
+	assert_int_equal(step(&o, s, NOW + 20 * MS), OWNERSHIP_NOTHING);
+	acts_at(&o, s, NOW + 46 * MS, OWNERSHIP_ASK);
+	s.fate = HOLDER_NONE;
+	s.holder = "";
+	assert_int_equal(step(&o, s, NOW + 50 * MS), OWNERSHIP_NOTHING);
+	enters_at(&o, s, NOW + 350 * MS, OWNERSHIP_WRITE, OWNERSHIP_CLAIMING);
+	ownership_free(&o);
+}
+
+/* The dead one has just been heard: two more questions decide. */
+static void dead_but_heard(void **state)
+{
+	struct ownership o = in_state(OWNERSHIP_IDLE);
+	struct scene s = {"x", "a b", .fate = HOLDER_DEAD};
+	(void)state;
+	ownership_claimed(&o, "x", NULL, NOW);
+	assert_int_equal(step(&o, s, NOW + MS), OWNERSHIP_NOTHING);
+	enters_at(&o, s, NOW + 2 * T, OWNERSHIP_WRITE, OWNERSHIP_OWNED);
+	ownership_free(&o);
+}
+
+/* ---- guarding ---- */
+
+static void guards_when_unheard(void **state)
+{
+	struct ownership o = in_state(OWNERSHIP_IDLE);
+	struct scene s = {"b", "a b", .fate = HOLDER_SPEAKER_DOWN, .guard = true};
+	(void)state;
+	ownership_claimed(&o, "b", NULL, NOW);
+	enters_at(&o, s, NOW + 2 * T, OWNERSHIP_NOTHING, OWNERSHIP_GUARDING);
+	assert_string_equal(o.guarded, "b");
+	ownership_claimed(&o, "b", NULL, NOW + 2 * T + 20 * MS - 1);   /* on its way when we began */
+	assert_true(ownership_guards(&o));
+	ownership_claimed(&o, "b", NULL, NOW + 2 * T + 20 * MS);
+	assert_false(ownership_guards(&o));
+	ownership_free(&o);
+	o = in_state(OWNERSHIP_GUARDING);
+	mem_replace(&o.guarded, "b");
+	ownership_claimed(&o, "c", NULL, NOW + MS);   /* a third one was faster */
+	assert_false(ownership_guards(&o));
+	ownership_free(&o);
+}
+
+/* It stays until the next one guards; asking is for the frame that was lost. */
+static void guard_leaves(void **state)
+{
+	struct ownership o = in_state(OWNERSHIP_GUARDING);
+	struct scene s = {"b", "a b", .fate = HOLDER_SPEAKER_DOWN, .guard = true, .leaving = true};
+	int64_t stop = NOW + 7 * CLOCK_S;
+	(void)state;
+	mem_replace(&o.guarded, "b");
+	ownership_guard_heard(&o, NOW + 6 * CLOCK_S);   /* long before */
+	assert_int_equal(step(&o, s, stop), OWNERSHIP_NOTHING);
+	for (int i = 0; i < 4; i++)
+		acts_at(&o, s, stop + 150 * MS + i * 60 * MS, OWNERSHIP_ASK);
+	assert_true(ownership_guards(&o));
+	ownership_guard_heard(&o, stop + 400 * MS);
+	step(&o, s, stop + 400 * MS);
+	assert_false(ownership_guards(&o));
+	ownership_free(&o);
+}
+
+/* After 30 s it goes to the first in order, in vain for 2 s to the guard; without the API to the guard at once. */
+static void guard_ends(void **state)
+{
+	struct ownership o = in_state(OWNERSHIP_GUARDING);
+	struct scene s = {"b", "c a", .fate = HOLDER_SPEAKER_DOWN, .guard = true};
+	(void)state;
+	mem_replace(&o.guarded, "b");
+	acts_at(&o, s, NOW + 30 * CLOCK_S, OWNERSHIP_WRITE);
+	assert_string_equal(o.target, "c");
+	ownership_written(&o, 500, NOW + 30 * CLOCK_S);
+	acts_at(&o, s, NOW + 31 * CLOCK_S, OWNERSHIP_WRITE);
+	ownership_written(&o, 200, NOW + 31 * CLOCK_S);
+	s.holder = "c";
+	s.fate = HOLDER_PRESENT;
+	assert_int_equal(step(&o, s, NOW + 31 * CLOCK_S), OWNERSHIP_NOTHING);
+	enters_at(&o, s, NOW + 33 * CLOCK_S, OWNERSHIP_WRITE, OWNERSHIP_OWNED);
+	assert_string_equal(o.from, "b");
+	ownership_free(&o);
+
+	o = in_state(OWNERSHIP_GUARDING);
+	mem_replace(&o.guarded, "b");
+	s = (struct scene){"b", "c a", .fate = HOLDER_SPEAKER_DOWN, .guard = true, .no_api = true};
+	enters_at(&o, s, NOW + 30 * CLOCK_S, OWNERSHIP_NOTHING, OWNERSHIP_OWNED);
+	acts_at(&o, s, NOW + 31 * CLOCK_S, OWNERSHIP_WRITE);   /* recorded when the API server is back */
+	ownership_free(&o);
+
+	o = in_state(OWNERSHIP_GUARDING);   /* somebody else has got it: neither handed over by us nor in vain */
+	mem_replace(&o.guarded, "b");
+	s = (struct scene){"d", "c a", .fate = HOLDER_PRESENT, .guard = true};
+	assert_int_equal(step(&o, s, NOW + 30 * CLOCK_S), OWNERSHIP_WRITE);
+	ownership_written(&o, 409, NOW + 30 * CLOCK_S);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(step(&o, s, NOW + (31 + i) * CLOCK_S), OWNERSHIP_WRITE);
+		assert_true(ownership_guards(&o));
+		ownership_written(&o, 409, NOW + (31 + i) * CLOCK_S);
+	}
+	ownership_free(&o);
+}
+
+/* ---- releasing, stopping, checking ---- */
+
+/* Ten questions, then ten times fewer; silent after a second, unless nobody at all is heard. */
+static void releases(void **state)
+{
+	(void)state;
+	for (int alone = 0; alone < 2; alone++) {
+		struct ownership o = in_state(OWNERSHIP_RELEASING);
+		struct scene s = {"b", "b a", .fate = HOLDER_PRESENT, .alone = alone};
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_ASK);
+		for (int i = 1; i < 10; i++)
+			acts_at(&o, s, NOW + i * 20 * MS, OWNERSHIP_ASK);
+		for (int i = 0; i < 3; i++)
+			acts_at(&o, s, NOW + 380 * MS + i * 200 * MS, OWNERSHIP_ASK);
+		assert_int_equal(step(&o, s, NOW + 980 * MS), OWNERSHIP_ASK);
+		if (alone)
+			acts_at(&o, s, NOW + 1180 * MS, OWNERSHIP_ASK);
+		else
+			enters_at(&o, s, NOW + CLOCK_S, OWNERSHIP_NOTHING, OWNERSHIP_IDLE);
+		ownership_free(&o);
+	}
+}
+
+/* Who was heard before that counts only when the record names him. */
+static void releases_to_whom(void **state)
+{
+	static const struct { const char *rival; int64_t at; enum ownership_state to; } CASES[] = {
+		{"b", NOW - MS, OWNERSHIP_IDLE}, {"c", NOW - MS, OWNERSHIP_RELEASING}, {"c", NOW, OWNERSHIP_IDLE}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(OWNERSHIP_RELEASING);
+		struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "b", .epoch = 3});
+		ownership_claimed(&o, CASES[i].rival, r, CASES[i].at);
+		step(&o, (struct scene){"b", "b a", .fate = HOLDER_PRESENT}, NOW + MS);
+		assert_int_equal(o.state, CASES[i].to);
+		if (o.state == OWNERSHIP_IDLE)
+			assert_string_equal(ownership_holder(&o, r), CASES[i].rival);
+		ownership_free(&o);
+		record_free(r);
+	}
+}
+
+static void stops(void **state)
+{
+	struct ownership o = in_state(OWNERSHIP_STOPPING);
+	struct scene s = {"a", "a b", .leaving = true};
+	(void)state;
+	ownership_guard_heard(&o, NOW - 1);   /* for something else */
+	for (int i = 0; i < 9; i++)
+		acts_at(&o, s, NOW + 150 * MS + i * 60 * MS, OWNERSHIP_ASK);
+	assert_int_equal(step(&o, s, NOW + 690 * MS), OWNERSHIP_ASK);
+	enters_at(&o, s, NOW + 700 * MS, OWNERSHIP_NAME, OWNERSHIP_MOVING);
+	assert_string_equal(o.target, "b");
+	ownership_free(&o);
+	o = in_state(OWNERSHIP_STOPPING);
+	ownership_guard_heard(&o, NOW);
+	step(&o, s, NOW);
+	assert_int_equal(o.state, OWNERSHIP_IDLE);
+	ownership_free(&o);
+	o = in_state(OWNERSHIP_STOPPING);
+	s.leaving = false;
+	step(&o, s, NOW);
+	assert_int_equal(o.state, OWNERSHIP_OWNED);
+	ownership_free(&o);
+}
+
+/* A CHECK in the midst of a takeover that is not recorded: whom it was taken from is known still, and nobody else may be overwritten. */
+static void checks_remember(void **state)
+{
+	static const struct { const char *holder; enum ownership_state to; } CASES[] = {{"x", OWNERSHIP_OWNED}, {"c", OWNERSHIP_RELEASING}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		struct scene s = {"x", "a c", .fate = HOLDER_DEAD};
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_WRITE);
+		ownership_written(&o, 0, NOW);
+		ownership_link_back(&o, NOW);
+		s.holder = CASES[i].holder;
+		s.fate = HOLDER_PRESENT;
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_ASK);
+		acts_at(&o, s, NOW + 10 * MS, OWNERSHIP_ASK);
+		acts_at(&o, s, NOW + 20 * MS, OWNERSHIP_ASK);
+		enters_at(&o, s, NOW + 65 * MS, CASES[i].to == OWNERSHIP_OWNED ? OWNERSHIP_NOTHING : OWNERSHIP_ASK, CASES[i].to);
+		ownership_free(&o);
+	}
+}
+
+/* What was known of one time as the owner is no matter of the next. */
+static void forgets(void **state)
+{
+	struct ownership o = in_state(OWNERSHIP_IDLE);
+	struct scene s = {"x", "a b", .fate = HOLDER_DEAD};
+	(void)state;
+	assert_int_equal(step(&o, s, NOW), OWNERSHIP_WRITE);
+	ownership_written(&o, 409, NOW);
+	o.fresh = o.doubted = true;
+	s.not_served = true;
+	step(&o, s, NOW);
+	assert_int_equal(o.state, OWNERSHIP_IDLE);
+	assert_false(o.fresh || o.doubted);
+	assert_null(o.from);
+	s = (struct scene){"a", "a x", .epoch = 4, .no_api = true};
+	step(&o, s, NOW + MS);   /* named by the record: not taken from x */
+	assert_int_equal(o.state, OWNERSHIP_OWNED);
+	ownership_claimed(&o, "x", NULL, NOW + MS);
+	step(&o, s, NOW + MS);
+	assert_int_equal(o.state, OWNERSHIP_YIELDING);
+	ownership_free(&o);
+}
+
+/* ---- two owners ---- */
+
+static unsigned defences(struct ownership *o, struct scene s, int64_t spacing, unsigned most)
+{
+	int64_t now = NOW;
+	for (unsigned n = 0; n < most; n++) {
+		ownership_claimed(o, "b", NULL, now);
+		if (step(o, s, now) != OWNERSHIP_DEFEND)
+			return n;
+		now += spacing;
+	}
+	return most;
+}
+
+/* Without the API: at most every 200 ms; from the third on the worse rank yields, after the sixth anybody; a war that is old is over. */
+static void wars(void **state)
+{
+	static const struct { const char *candidates; int64_t spacing; unsigned times; } CASES[] = {
+		{"a b", 200 * MS, 6}, {"b a", 200 * MS, 3}, {"a b", CLOCK_S, 6}, {"b a", 6 * CLOCK_S, 20}, {"b a", 5 * CLOCK_S, 3}, {"a b", 2 * CLOCK_S, 6}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(OWNERSHIP_OWNED);
+		struct scene s = {"a", CASES[i].candidates, .previous = "b", .no_api = true};
+		unsigned times = defences(&o, s, CASES[i].spacing, 20);
+		if (times != CASES[i].times || o.state != (times == 20 ? OWNERSHIP_OWNED : OWNERSHIP_YIELDING))
+			fail_msg("%s, every %lld ms: %u defences, then %s", s.candidates, (long long)(CASES[i].spacing / MS), times, ownership_state_name(o.state));
+		ownership_free(&o);
+	}
+}
+
+static void defends_with_pauses(void **state)
+{
+	struct ownership o = in_state(OWNERSHIP_OWNED);
+	struct scene s = {"a", "a b", .previous = "b", .no_api = true};
+	(void)state;
+	ownership_claimed(&o, "b", NULL, NOW);
+	assert_int_equal(step(&o, s, NOW), OWNERSHIP_DEFEND);
+	ownership_claimed(&o, "b", NULL, NOW + 10 * MS);
+	acts_at(&o, s, NOW + 200 * MS, OWNERSHIP_DEFEND);
+	assert_int_equal(step(&o, s, NOW + 201 * MS), OWNERSHIP_NOTHING);
+	ownership_guard_heard(&o, NOW + 210 * MS);   /* an announcement ends that guard, too */
+	acts_at(&o, s, NOW + 400 * MS, OWNERSHIP_DEFEND);
+	assert_int_equal(step(&o, s, NOW + CLOCK_S), OWNERSHIP_NOTHING);
+	ownership_free(&o);
+}
+
+/* Both took it from the same one, and nothing is recorded: the better rank keeps it. */
+static void rank_decides(void **state)
+{
+	static const struct { const char *candidates; bool stays; } CASES[] = {{"a b", true}, {"b a", false}, {"a", true}, {"b", false}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		struct scene s = {"x", "a", .fate = HOLDER_DEAD, .no_api = true};
+		step(&o, s, NOW);
+		assert_int_equal(o.state, OWNERSHIP_OWNED);
+		s.candidates = CASES[i].candidates;
+		ownership_claimed(&o, "b", NULL, NOW + MS);
+		enum ownership_action action = step(&o, s, NOW + MS);
+		assert_int_equal(o.state, CASES[i].stays ? OWNERSHIP_OWNED : OWNERSHIP_YIELDING);
+		assert_int_equal(action, CASES[i].stays ? OWNERSHIP_WRITE : OWNERSHIP_NOTHING);   /* whom we hear may have brought the API server back */
+		ownership_free(&o);
+	}
+}
+
+/* With the API: one look, then the record decides. */
+static void record_decides(void **state)
+{
+	static const struct { const char *holder; bool took; enum ownership_state to; enum ownership_action action; } CASES[] = {
+		{"a", false, OWNERSHIP_OWNED, OWNERSHIP_DEFEND},        /* mine */
+		{"x", true, OWNERSHIP_OWNED, OWNERSHIP_WRITE},          /* of him I took it from: recorded now, that settles it */
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(OWNERSHIP_OWNED);
+		struct scene s = {CASES[i].holder, "b a", .fate = HOLDER_DEAD};
+		if (CASES[i].took) {
+			mem_replace(&o.from, "x");
+			mem_replace(&o.before[0], "x");
+		}
+		ownership_claimed(&o, "b", NULL, NOW);
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_LOOK);
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_NOTHING);   /* one is under way */
+		ownership_looked(&o, 200, NOW);
+		assert_int_equal(step(&o, s, NOW), CASES[i].action);
+		assert_int_equal(o.state, CASES[i].to);
+		ownership_free(&o);
+	}
+}
+
+/* No answer to the look is as good as no API; and the look is not repeated for the same one. */
+static void look_unanswered(void **state)
+{
+	static const struct { int status; enum ownership_state to; } CASES[] = {
+		{0, OWNERSHIP_YIELDING}, {500, OWNERSHIP_YIELDING}, {404, OWNERSHIP_OWNED}, {200, OWNERSHIP_OWNED}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(OWNERSHIP_OWNED);
+		struct scene s = {.holder = "a", .candidates = "b a"};
+		ownership_claimed(&o, "b", NULL, NOW);
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_LOOK);
+		ownership_looked(&o, CASES[i].status, NOW);
+		step(&o, s, NOW);
+		assert_int_equal(o.state, CASES[i].to);
+		assert_true(o.retry_at == (CASES[i].status == 0 || CASES[i].status == 500 ? NOW + CLOCK_S : 0));
+		ownership_free(&o);
+	}
+}
+
+/* ---- writing ---- */
+
+/* Again after a second; at once after a conflict, for by then we have looked. */
+static void writes_again(void **state)
+{
+	static const struct { int status; int64_t wait; } CASES[] = {{0, CLOCK_S}, {500, CLOCK_S}, {199, CLOCK_S}, {300, CLOCK_S}, {409, 0}, {200, 0}, {299, 0}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		struct scene s = {"x", "a b", .fate = HOLDER_DEAD};
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_WRITE);
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_NOTHING);   /* one at a time */
+		ownership_written(&o, CASES[i].status, NOW);
+		if (CASES[i].wait)
+			acts_at(&o, s, NOW + CASES[i].wait, OWNERSHIP_WRITE);
+		else
+			assert_int_equal(step(&o, s, NOW), OWNERSHIP_WRITE);
+		ownership_free(&o);
+	}
+	/* taken without the API: tried after a second */
+	struct ownership o = in_state(OWNERSHIP_IDLE);
+	struct scene s = {"x", "a b", .fate = HOLDER_DEAD, .no_api = true};
+	assert_int_equal(step(&o, s, NOW), OWNERSHIP_NOTHING);
+	acts_at(&o, s, NOW + CLOCK_S, OWNERSHIP_WRITE);
+	ownership_free(&o);
+}
+
+/* A claim that fails is none; the next one begins from the front. */
+static void claim_fails(void **state)
+{
+	(void)state;
+	for (int status = 0; status <= 409; status += 409) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		struct scene s = {"", "a b", .fate = HOLDER_NONE};
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_WRITE);
+		assert_int_equal(o.state, OWNERSHIP_CLAIMING);
+		ownership_written(&o, status, NOW);
+		assert_int_equal(o.state, OWNERSHIP_IDLE);
+		if (status)
+			assert_int_equal(step(&o, s, NOW), OWNERSHIP_WRITE);
+		else
+			acts_at(&o, s, NOW + CLOCK_S, OWNERSHIP_WRITE);
+		ownership_free(&o);
+	}
+	struct ownership o = in_state(OWNERSHIP_IDLE);   /* done, and the record says so a moment later */
+	struct scene s = {"", "a b", .fate = HOLDER_NONE};
+	step(&o, s, NOW);
+	assert_int_equal(step(&o, s, NOW), OWNERSHIP_NOTHING);
+	assert_int_equal(o.state, OWNERSHIP_CLAIMING);
+	ownership_written(&o, 200, NOW);
+	s.holder = "a";
+	step(&o, s, NOW);
+	assert_int_equal(o.state, OWNERSHIP_OWNED);
+	ownership_free(&o);
+}
+
+/* A write that hangs when a rival appears is not waited for. */
+static void hanging_write(void **state)
+{
+	(void)state;
+	for (int64_t written = -50; written <= 50; written += 100) {
+		struct ownership o = in_state(OWNERSHIP_OWNED);
+		struct scene s = {"x", "a b", .fate = HOLDER_DEAD};
+		mem_replace(&o.from, "x");
+		mem_replace(&o.before[0], "x");
+		if (written < 0)
+			assert_int_equal(step(&o, s, NOW + written * MS), OWNERSHIP_WRITE);
+		ownership_claimed(&o, "b", NULL, NOW);
+		if (written > 0) {   /* in this war already: it has a full second to come back */
+			o.in_flight = true;
+			o.called_at = NOW + written * MS;
+		}
+		int64_t at = NOW + (written > 0 ? written * MS : 0) + 100 * MS;
+		acts_at(&o, s, at, OWNERSHIP_ABANDON);
+		assert_true(wake == at + MS);
+		assert_true(o.retry_at == (written > 0 ? at + CLOCK_S : at));
+		assert_int_equal(step(&o, s, at + MS), OWNERSHIP_LOOK);
+		assert_int_equal(step(&o, s, at + 10 * CLOCK_S), OWNERSHIP_NOTHING);   /* a look ends by itself */
+		ownership_free(&o);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(takes_in_order), cmocka_unit_test(claims_in_order), cmocka_unit_test(plans_begin_anew), cmocka_unit_test(gone_in_order),
+		cmocka_unit_test(whom_it_overwrites), cmocka_unit_test(belief_ends), cmocka_unit_test(dead_but_heard),
+		cmocka_unit_test(guards_when_unheard), cmocka_unit_test(guard_leaves), cmocka_unit_test(guard_ends), cmocka_unit_test(releases),
+		cmocka_unit_test(releases_to_whom), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets), cmocka_unit_test(wars),
+		cmocka_unit_test(defends_with_pauses), cmocka_unit_test(rank_decides), cmocka_unit_test(record_decides), cmocka_unit_test(look_unanswered),
+		cmocka_unit_test(writes_again), cmocka_unit_test(claim_fails), cmocka_unit_test(hanging_write)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
