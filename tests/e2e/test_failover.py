@@ -81,6 +81,11 @@ def test_node_dies_and_returns(stage):
     assert stage.owner(died.ips[0]) == heir == stage.home.holder(died.ips[0]), "an address that works stays where it is"
 
 
+def test_node_dies_again(stage):
+    """It was dead indeed: that it answers again, by a planned move, is no proof of a false verdict."""
+    took_over(stage, judged(play(stage, ROWS["dead-again"]())))
+
+
 def test_frames_are_lost(stage):
     """The same without the link's state to tell of it."""
     took_over(stage, judged(play(stage, ROWS["dead-quiet"]())))

@@ -190,6 +190,19 @@ class ReturnsNoApi(Returns):
         super().prepare(stage, ips)
 
 
+class DeadAgain(Dead):
+    name, title = "dead-again", "node dead, back, its address moved back to it, dead again within 30 s"
+
+    def prepare(self, stage, ips):
+        stage.cut(self.owner)
+        time.sleep(3)
+        stage.restore(self.owner)
+        time.sleep(2)
+        stage.home.put_on(ips[0], self.owner)
+        stage.home.answered_by(ips[0], self.owner)
+        time.sleep(1)
+
+
 class ApiAway(Row):
     name, title = "api-away", "API server away for 10 minutes, back, compacted meanwhile"
     bound = Bound(arp=0, traffic=0, doubles=0, moves=0)
@@ -377,7 +390,7 @@ def play_many(home, row):
     outcome.shares, strays = _all_answered(home)
     if strays:
         outcome.wrong.append(f"{len(strays)} addresses unanswered or with two answers 3 s after the death: {list(strays.items())[:2]}")
-    most = max(outcome.shares.values())
+    most = max(outcome.shares.values(), default=0)
     if most > row.fair * len(home.POOL) / (len(home.nodes) - 1):
         outcome.wrong.append(f"one node got {most} of {len(home.POOL)} addresses: {outcome.shares}")
     outcome.lanes = [(ip, [[cut - 0.2, cut, (dead, None)], [cut, when, None], [when, cut + 1, (node, None)]])
@@ -386,6 +399,6 @@ def play_many(home, row):
     return outcome
 
 
-TABLE = [Dead, DeadQuiet, Dead20, DeadNoApi, Chain, ChainNoApi, Killed, KilledRestarted, Rolling, RollingNoApi, Move, Drain, CordonShutdown,
+TABLE = [Dead, DeadQuiet, Dead20, DeadAgain, DeadNoApi, Chain, ChainNoApi, Killed, KilledRestarted, Rolling, RollingNoApi, Move, Drain, CordonShutdown,
          Returns, ReturnsNoApi, ApiAway, Stopped, Carrier, Loss, OneWay, Restarts]
 ROWS = {row.name: row for row in TABLE}
