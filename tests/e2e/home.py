@@ -488,6 +488,9 @@ class ManyHome(Home):
             control = lab.members["node-6"]
             with RealCluster(folder, assets, control.ns, control.ip) as cluster:
                 home = cls(cluster, lab, folder)
+                home.advertise_from("node-1")
+                home.start_controller()
+                home.serve_pool()   # before there are speakers: each would look for the endpoints of each new Service
                 home.ready()
                 yield home
                 home.check_logs()   # and the lab ends all at once: nobody waits for 500 addresses to be guarded
@@ -513,6 +516,7 @@ class ManyHome(Home):
                 self.serve(f"row-{n}", annotations={IPS: self.POOL[n]})
         with ThreadPoolExecutor(4) as workers:
             list(workers.map(some, range(4)))
+        wait(lambda: len(self.shown()) == len(self.POOL), 60, "all addresses to be handed out", 0.5)
 
 
 def one_answer(seen):

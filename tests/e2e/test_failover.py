@@ -81,6 +81,11 @@ def test_node_dies_and_returns(stage):
     assert stage.owner(died.ips[0]) == heir == stage.home.holder(died.ips[0]), "an address that works stays where it is"
 
 
+def test_node_dies_again(stage):
+    """It was dead indeed: that it answers again, by a planned move, is no proof of a false verdict."""
+    took_over(stage, judged(play(stage, ROWS["dead-again"]())))
+
+
 def test_frames_are_lost(stage):
     """The same without the link's state to tell of it."""
     took_over(stage, judged(play(stage, ROWS["dead-quiet"]())))
@@ -227,14 +232,14 @@ def test_steady_cost(home, tmp_path):
     before = {event["auditID"] for event in home.cluster.audit()}
     sniffers = {node: wire.Sniffer(home.lab.ns(node), tmp_path / f"{node}.jsonl") for node in home.nodes}
     began = time.monotonic()
-    churn = Churn(home.cluster.client(), 15)
+    churn = Churn(home.cluster.client(), 20)
     churn.join()
     seconds = time.monotonic() - began
     own = {home.lab.ip(node) for node in home.nodes}   # what is about a pool's address is announced again for 5 s
     sent = {node: sum(frame["out"] and frame["tpa"] in own for frame in sniffer.stop()) / seconds for node, sniffer in sniffers.items()}
     calls = [event for event in home.cluster.audit() if event["user"]["username"] in users and event["auditID"] not in before]
     print(f"{churn.made} changes, {len(calls)} requests of ours; ARP frames per second and node: {sent}")
-    assert churn.made >= 15 * 25, "this machine is too slow for so many changes"
+    assert churn.made >= 20 * 25, "this machine is too slow for so many changes"
     assert not unexpected(home, calls), unexpected(home, calls)[:5]
     assert max(sent.values()) <= 75, sent
 
