@@ -24,7 +24,7 @@ static void cluster(struct model *m)
 static char *saved(void)
 {
 	struct model m;
-	struct address ours[] = {support_address("192.168.122.100"), support_address("192.168.122.140")};   /* the second has no record by now */
+	struct address ours[] = {support_address("192.168.122.140"), support_address("192.168.122.100")};   /* the first has no record by now */
 	cluster(&m);
 	char *text = saved_state_encode(&m, "a", ours, 2);
 	char *again = saved_state_encode(&m, "a", ours, 2);
