@@ -52,6 +52,22 @@ def read_survivors():
     return reasons
 
 
+def parts_of_simulation(file):
+    """(row or None, first seed, seeds)"""
+    start = 1
+    for row, seeds in SCHEDULES + ROWS.get(file, []):
+        yield row, start if row is None else 1, seeds
+        start += seeds if row is None else 0
+
+
+def wrong_in_simulation(program, row, start, seeds):
+    """How many schedules went wrong; None: it did not come to its end."""
+    command = [program, "--seeds", seeds, "--start", start, "--jobs", 1, "--show", 0, *(["--row", row] if row else [])]
+    _, out = variant.run(command, SIM_CPU, keep=True)
+    found = re.search(r"(\d+) went wrong$", out, re.MULTILINE)
+    return int(found[1]) if found else None
+
+
 class Judge:
     """What notices a mutant. A test that fails, or a schedule that goes wrong, without any mutant says nothing: each is tried
     without one when it is needed first."""

@@ -257,6 +257,32 @@ static void new_table(void **state)
 	segment_free(s);
 }
 
+/* Not known yet, or not answering while nobody else does; who is not watched is not waited for, who is no peer always. */
+static void undecided(void **state)
+{
+	(void)state;
+	struct segment *s = segment(3, 6, 0, T);
+	start_speaker(s, 0);
+	s->nodes[0].kernel = true;
+	unsigned waited = 0;
+	for (size_t i = 1; i < 6; i++)
+		waited += liveness_undecided(s->nodes[0].core, s->nodes[i].is.name);
+	assert_int_equal(waited, 2);
+	for (size_t i = 1; i < 6; i++)
+		start_speaker(s, i);
+	run(s, CLOCK_S);
+	for (size_t i = 1; i < 6; i++)
+		assert_false(liveness_undecided(s->nodes[0].core, s->nodes[i].is.name));
+	assert_true(liveness_undecided(s->nodes[0].core, "nobody"));
+	cut_off(s, 0, true, true, true);
+	run(s, CLOCK_S);
+	waited = 0;
+	for (size_t i = 1; i < 6; i++)
+		waited += liveness_undecided(s->nodes[0].core, s->nodes[i].is.name);
+	assert_int_equal(waited, 2);   /* silent, and so are we */
+	segment_free(s);
+}
+
 static void connected(void **state)
 {
 	(void)state;
@@ -369,7 +395,7 @@ static void vouched_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(verdicts), cmocka_unit_test(course_of_a_round), cmocka_unit_test(late_answer), cmocka_unit_test(whom_it_asks_for_proof),
-					   cmocka_unit_test(halves), cmocka_unit_test(hosts), cmocka_unit_test(new_table), cmocka_unit_test(too_late), cmocka_unit_test(connected),
+					   cmocka_unit_test(halves), cmocka_unit_test(hosts), cmocka_unit_test(new_table), cmocka_unit_test(too_late), cmocka_unit_test(connected), cmocka_unit_test(undecided),
 					   cmocka_unit_test(interval), cmocka_unit_test(cold), cmocka_unit_test(vouched_for)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
