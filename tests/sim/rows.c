@@ -351,7 +351,7 @@ const struct row ROWS[] = {
 	{"chain",             50, draw_chain,                350,  100,   6,  0,   2000, false,  800, 3},
 	{"chain-no-api",      40, draw_chain_without_api,    350,  100,   4,  0,   6000, false,  800, 3},
 	{"pair",              40, draw_pair,                 400,  100,   3,  0,   2000, false,  800, 3},
-	{"taker-dies",        20, draw_taker_dies,            -1,  500,   4,  0,   6000, false,  800, 3},
+	{"taker-dies",        20, draw_taker_dies,            -1,  500,   5,  0,   6000, false,  800, 3},
 	{"one-way",           20, draw_one_way,                0,    0,   0,  0,   5000, false,  800, 3},
 	{"deaf-mute",         20, draw_deaf,                 350,  150,   1,  0,   3000, false,  800, 2},
 	{"node-removed",      40, draw_removed,              350,  100,   3,  0,   3000, false,  800, 2},
