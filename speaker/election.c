@@ -185,7 +185,7 @@ static int preference(const void *a, const void *b)
 /* ---- new addresses ---- */
 
 /* Nobody ever had it, as far as anybody knows: it may go where there is room. Anything else keeps to the plain order. */
-static bool is_new(const struct record *r)
+bool election_is_new(const struct record *r)
 {
 	return !*r->holder && r->epoch == 0 && !r->found;
 }
@@ -217,7 +217,7 @@ static uint32_t partner_of(const struct model *m, const struct record *r, const 
 		HASH_FIND_STR(m->nodes, other->holder, e);
 		if (e)
 			return e->number;
-		if (is_new(other) && address_compare(&other->address, &r->address) < 0)
+		if (election_is_new(other) && address_compare(&other->address, &r->address) < 0)
 			*followsp = &named[i];
 	}
 	return SPREAD_NOBODY;
@@ -258,7 +258,7 @@ static const struct spread *spread_of(const struct model *m)
 		HASH_FIND_STR(m->nodes, holder, e);
 		if (e)
 			spread_hold(m->spread, e->number);
-		else if (is_new(r->record))
+		else if (election_is_new(r->record))
 			fresh[n++] = r->record;
 	}
 	qsort(fresh, n, sizeof(*fresh), by_address);
@@ -281,7 +281,7 @@ bool election_awaits(const struct model *m, const struct record *r, const char *
 	uint8_t ours[SHA256_SIZE], theirs[SHA256_SIZE];
 	const struct node_record *record = m->own && strcmp(m->own->node, node) == 0 ? m->own : model_node_record(m, node);
 	HASH_FIND_STR(m->nodes, node, e);
-	if (e && is_new(r) && spread_place(spread_of(m), &r->address, e->number) == SPREAD_PARTNER)
+	if (e && election_is_new(r) && spread_place(spread_of(m), &r->address, e->number) == SPREAD_PARTNER)
 		return false;
 	bool leaves = (e && e->node->cordoned) || (record && record->draining);
 	election_hash(node, hashed(m, r), ours);
@@ -299,7 +299,7 @@ bool election_awaits(const struct model *m, const struct record *r, const char *
 size_t election_candidates(const struct model *m, const struct record *r, struct candidate **listp)
 {
 	struct candidate *list = mem_zalloc((HASH_COUNT(m->nodes) + 1) * sizeof(*list));
-	const struct spread *spread = is_new(r) ? spread_of(m) : NULL;   /* it numbers the nodes: first */
+	const struct spread *spread = election_is_new(r) ? spread_of(m) : NULL;   /* it numbers the nodes: first */
 	size_t n = plain_candidates(m, r, list);
 	for (size_t i = 0; spread && i < n; i++)
 		list[i].place = spread_place(spread, &r->address, list[i].number);

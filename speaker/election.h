@@ -34,6 +34,9 @@ const char *election_refusal_text(enum election_refusal refusal);   /* for the l
 /* All eligible nodes, best first. *listp is to free(); the strings are the model's. */
 size_t election_candidates(const struct model *m, const struct record *r, struct candidate **listp);
 
+/* It was never owned: who is to have it goes by the room that nodes have, so by all other records as well. */
+bool election_is_new(const struct record *r);
+
 /* A node that would come before this one has not shown its links yet: its speaker may be about to start. */
 bool election_awaits(const struct model *m, const struct record *r, const char *node);
 enum election_refusal election_check(const struct model *m, const struct record *r, const char *node);

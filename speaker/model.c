@@ -401,6 +401,8 @@ void model_put_record(struct model *m, struct record *r, bool confirmed)
 		return;
 	}
 	m->revision++;
+	m->record_changes++;
+	r->revision = m->revision;
 	add_named(m, r);
 	if (e) {
 		HASH_DEL(m->records, e);
@@ -427,6 +429,7 @@ void model_drop_record(struct model *m, const struct address *a)
 	if (!e)
 		return;
 	m->revision++;
+	m->record_changes++;
 	HASH_DEL(m->records, e);
 	remove_named(m, e->record);
 	record_free(e->record);

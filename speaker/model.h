@@ -102,8 +102,15 @@ struct model {
 	struct model_changes changes;
 	bool services_synced, slices_synced, nodes_synced, records_synced, pools_synced, advertisements_synced, namespaces_synced;
 	unsigned revision;      /* grows with every change */
+	unsigned record_changes;   /* ... of which so many were of address records */
 	struct spread *spread;  /* worked out by the election when it is asked for, once per revision */
 };
+
+/* Grows with every change of anything but address records: hundreds of them change when a node dies, each on its own. */
+static inline unsigned model_scenery(const struct model *m)
+{
+	return m->revision - m->record_changes;
+}
 
 void model_init(struct model *m, const char *lb_class, bool ignore_exclude_label);
 void model_free(struct model *m);

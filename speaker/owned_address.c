@@ -34,8 +34,9 @@ static const struct record *record_of(const struct owned_address *o)
 	return model_record(model_of(o), &o->core.address);
 }
 
-static void news(const struct owned_address *o)
+static void news(struct owned_address *o)
 {
+	o->news = true;
 	o->context->on_news(o->context->data);
 }
 
@@ -45,7 +46,7 @@ struct owned_address *owned_address_new(const struct address_context *context, c
 	o->context = context;
 	ownership_init(&o->core, a, now);
 	planned_move_init(&o->planned);
-	o->revision = model_of(o)->revision - 1;
+	o->news = true;
 	return o;
 }
 
@@ -65,7 +66,8 @@ void owned_address_forget(struct owned_address *o)
 	free(o->candidates);
 	o->candidates = NULL;
 	o->n_candidates = 0;
-	o->revision = model_of(o)->revision - 1;
+	o->news = true;
+	o->scenery = model_scenery(model_of(o)) - 1;
 }
 
 bool owned_address_is_answered(const struct owned_address *o)
@@ -146,15 +148,27 @@ static enum holder_fate fate_of(const struct owned_address *o, const struct segm
 	return !node || now - cluster_answers_since(cluster) > CLUSTER_TRUST_AFTER ? HOLDER_GONE : HOLDER_PRESENT;
 }
 
+/* Of which state of the model it is to be looked at: its own record's, and for one that was never owned that of all records. */
+static unsigned revision_of(const struct owned_address *o, const struct record *r)
+{
+	return !r ? 0 : election_is_new(r) ? model_of(o)->revision : r->revision;
+}
+
 static void refresh_candidates(struct owned_address *o, const struct record *r)
 {
 	struct model *m = model_of(o);
-	if (o->revision == m->revision)
+	if (o->candidates && o->scenery == model_scenery(m) && o->revision == revision_of(o, r))
 		return;
-	o->revision = m->revision;
+	o->scenery = model_scenery(m);
+	o->revision = revision_of(o, r);
 	free(o->candidates);
 	o->candidates = NULL;
 	o->n_candidates = r ? election_candidates(m, r, &o->candidates) : 0;
+}
+
+bool owned_address_is_due(const struct owned_address *o, int64_t now)
+{
+	return o->news || now >= o->wake || o->scenery != model_scenery(model_of(o)) || o->revision != revision_of(o, record_of(o));
 }
 
 static bool any_endpoint(const struct model *m, const struct record *r)
@@ -260,6 +274,7 @@ static struct ownership_view view_of(struct owned_address *o, const struct recor
 		return v;
 	const char *holder = ownership_holder(&o->core, r);
 	v.fate = fate_of(o, s, holder, now);
+	v.record_dead = holder != r->holder && strcmp(holder, r->holder) != 0 && fate_of(o, s, r->holder, now) == HOLDER_DEAD;
 	v.served = election_user(m, r) && any_endpoint(m, r);
 	v.refused = model_is_refused(m, r);
 	v.mute = !v.eligible && ownership_answers(&o->core) && is_mute(o);
@@ -269,8 +284,7 @@ static struct ownership_view view_of(struct owned_address *o, const struct recor
 	v.misjudged = misjudged_is(context->misjudged, holder, now, wakep);
 	plan_move(o, &v, s, now, wakep);
 	/* Who comes from MetalLB keeps the owner of each address, in whatever order our speakers start. */
-	bool shown = model_ingress_user(m, &r->address, NULL);
-	if (v.fate == HOLDER_NONE && shown && now < context->synced_at + START_GRACE && election_awaits(m, r, node_of(o)))
+	if (v.fate == HOLDER_NONE && r->found && now < context->synced_at + START_GRACE && election_awaits(m, r, node_of(o)))
 		v.not_before = context->synced_at + START_GRACE;
 	return v;
 }
@@ -488,8 +502,9 @@ static void carry_out(struct owned_address *o, const struct record *r, enum owne
 	}
 }
 
-int64_t owned_address_evaluate(struct owned_address *o, int64_t now)
+void owned_address_evaluate(struct owned_address *o, int64_t now)
 {
+	o->news = false;
 	int64_t wake, plan_wake = CLOCK_NEVER;
 	const struct record *r = record_of(o);
 	refresh_candidates(o, r);
@@ -511,5 +526,5 @@ int64_t owned_address_evaluate(struct owned_address *o, int64_t now)
 	if (guarded != ownership_guards(&o->core))
 		say_guard(o, !guarded);
 	say_change(o, r);
-	return clock_min(wake, plan_wake);
+	o->wake = clock_min(wake, plan_wake);
 }

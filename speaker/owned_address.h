@@ -22,7 +22,7 @@ struct address_context {
 	const char *node;
 	int64_t synced_at;              /* 0: not yet */
 	bool leaving;                   /* our process ends */
-	/* Runs from the loop: something has changed, evaluate again. */
+	/* Runs from the loop: some address has news. */
 	void (*on_news)(void *data);
 	void *data;
 };
@@ -31,9 +31,11 @@ struct owned_address {
 	struct ownership core;
 	struct planned_move planned;
 	const struct address_context *context;
-	struct candidate *candidates;   /* eligible nodes; valid for `revision` of the model */
+	struct candidate *candidates;   /* eligible nodes; valid for `scenery` of the model, */
 	size_t n_candidates;
-	unsigned revision;
+	unsigned scenery, revision;     /* ... and for that of the record */
+	bool news;                      /* something about it has happened since it was looked at */
+	int64_t wake;                   /* when it is to be looked at without */
 	struct api_call *call;
 	bool guarded_here;              /* some segment answers in another's stead */
 	bool announced;                 /* said so in log and Event */
@@ -43,8 +45,11 @@ struct owned_address {
 struct owned_address *owned_address_new(const struct address_context *context, const struct address *a, int64_t now);
 void owned_address_free(struct owned_address *o);   /* NULL is fine; what it answered for is not released */
 
-/* Decides and acts; returns when to do so again at the latest. */
-int64_t owned_address_evaluate(struct owned_address *o, int64_t now);
+/* There is something to decide: else nothing but the peers' states, the links or the API may call for it. */
+bool owned_address_is_due(const struct owned_address *o, int64_t now);
+
+/* Decides and acts; `wake` is when to do so again at the latest. */
+void owned_address_evaluate(struct owned_address *o, int64_t now);
 
 /* Stops answering at once when the core says so: for events that cannot wait for the next evaluation. */
 void owned_address_hush(struct owned_address *o);

@@ -34,6 +34,8 @@
 #define ASK_BEFORE (20 * CLOCK_MS)      /* R5: before it is our turn, if others come first */
 #define GONE_WAIT (50 * CLOCK_MS)       /* for the answer of one who is no node any more */
 #define GONE_HEARD CLOCK_S
+#define DOUBT (2 * CLOCK_S)             /* by then a takeover that was heard is recorded */
+#define DOUBT_ANSWERED (100 * CLOCK_MS)
 #define REFUSAL (5 * CLOCK_S)           /* by then our note of the stranger has gone round */
 #define BELIEF (150 * CLOCK_S)          /* an owner announces more often (a minute by default), and records what it took */
 #define LONG_AGO (INT64_MIN / 2)
@@ -47,7 +49,7 @@ const char *ownership_state_name(enum ownership_state state)
 void ownership_init(struct ownership *o, const struct address *a, int64_t now)
 {
 	*o = (struct ownership){.address = *a, .plan_at = CLOCK_NEVER, .audit_at = CLOCK_NEVER, .since = now, .defended_at = LONG_AGO,
-				.war_began = LONG_AGO, .claimed_at = LONG_AGO, .guard_heard = LONG_AGO, .rival_at = LONG_AGO, .epoch = -1};
+				.war_began = LONG_AGO, .claimed_at = LONG_AGO, .guard_heard = LONG_AGO, .rival_at = LONG_AGO, .doubted_at = LONG_AGO, .epoch = -1};
 }
 
 static void forget_before(struct ownership *o)
@@ -320,6 +322,22 @@ static enum ownership_action take(struct ownership *o, const struct ownership_vi
 	return can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, v->me, now) : OWNERSHIP_NOTHING;
 }
 
+/* The record goes on to somebody who is dead by now, and an older owner was heard after that (it came back and had yet to read
+ * it): each knows better than the other, and nobody would take it. Asked, unless it is heard; and believed no longer if in vain. */
+static bool believed_in_vain(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep, bool *askp)
+{
+	if (!v->record_dead || !v->api || !v->eligible || v->leaving)
+		return false;
+	if (o->doubted_at > o->claimed_at)
+		return reached(o->doubted_at + DOUBT_ANSWERED, now, wakep);
+	if (reached(o->claimed_at + DOUBT, now, wakep)) {
+		o->doubted_at = now;
+		*wakep = clock_min(*wakep, now + DOUBT_ANSWERED);
+		*askp = true;
+	}
+	return false;
+}
+
 static enum ownership_action idle(struct ownership *o, const struct ownership_view *v, bool appointed, int64_t now, int64_t *wakep)
 {
 	if (v->refused) {   /* nobody may announce it before the stranger has gone */
@@ -332,6 +350,14 @@ static enum ownership_action idle(struct ownership *o, const struct ownership_vi
 		mem_replace(&o->believed, NULL);
 		return look(o, now);
 	}
+	bool ask = false;
+	if (believed_in_vain(o, v, now, wakep, &ask)) {
+		mem_replace(&o->believed, NULL);
+		*wakep = now + CLOCK_MS;
+		return OWNERSHIP_NOTHING;
+	}
+	if (ask)
+		return OWNERSHIP_ASK;
 	if (v->eligible && !v->leaving && v->api && strcmp(v->record->successor, v->me) == 0)   /* R10: the owner stops on hearing us */
 		return claim(o, v, now, wakep);
 	/* Its owner has just been heard: it is coming back, and says so to our questions as well, or will be missed again. */
@@ -402,6 +428,7 @@ static enum ownership_action settle_rivalry(struct ownership *o, const struct ow
 	o->defences++;
 	mem_replace(&o->rival, NULL);
 	o->defended_at = now;
+	*wakep = clock_min(*wakep, now + CLOCK_MS);   /* what is not recorded yet waits for its time, not for the next event */
 	return OWNERSHIP_DEFEND;
 }
 

@@ -44,6 +44,7 @@ struct ownership_view {
 	const char *me;
 	const struct record *record;         /* NULL: there is none */
 	enum holder_fate fate;               /* of ownership_holder */
+	bool record_dead;                    /* another one is believed to have it, and whom the record names is dead */
 	bool eligible;                       /* we may answer */
 	bool mute;                           /* no link of ours for it works: we cannot answer */
 	bool leaving;                        /* our process ends: nothing new is taken or guarded */
@@ -93,6 +94,7 @@ struct ownership {
 	int64_t claimed_at;    /* IDLE: when a peer last said on the wire that it has the address */
 	char *believed;        /* who had it last on the wire, when that is newer than the record; else NULL */
 	int64_t believed_epoch;
+	int64_t doubted_at;    /* IDLE: when it was asked whether he who is believed to have it does */
 	int64_t audit_at;      /* IDLE, another one than the record says: when to look; CLOCK_NEVER: no doubt */
 	unsigned audits;       /* CHECKs of what the record says is ours and another has */
 	int64_t epoch;         /* of the record seen last; -1: none since start or sleep */

@@ -20,6 +20,7 @@ struct record {
 	size_t n_services;
 	char *previous[PREVIOUS_HOLDERS];   /* newest first; NULL-padded */
 	char *successor;            /* who is to take it over by a planned move; "": nobody */
+	unsigned revision;          /* of the model that has it, when it came */
 };
 
 /* Lease node-<name>: written by its speaker when its links change. */

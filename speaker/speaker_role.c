@@ -11,6 +11,7 @@
 #include "speaker/presence.h"
 #include "speaker/resumption.h"
 
+#define EVERYTHING CLOCK_S                /* so often all addresses are looked at, for what has no event of its own */
 #define LEAVE_TIMEOUT (1800 * CLOCK_MS)  /* SIGTERM ends within 2 s */
 _Static_assert(OPTIONS_ANNOUNCE_TO <= SEGMENT_ANNOUNCE_TO, "each named host has a place");
 
@@ -31,6 +32,9 @@ struct speaker_role {
 	struct deadline timer;
 	unsigned seen_revision;
 	bool news, links_changed, stepping;
+	bool everything;                /* it concerns all addresses */
+	int64_t everything_at;          /* then all are looked at, whatever happens */
+	unsigned seen_scenery;
 	bool ready;                     /* synced, and all that is ours was looked at once */
 	bool alive;                     /* so we tell our peers */
 	int64_t evaluate_at;            /* when some address may change without an event */
@@ -47,6 +51,14 @@ static struct model *model_of(const struct speaker_role *role)
 
 static void look_again(struct speaker_role *role)
 {
+	role->news = role->everything = true;
+	turn_again(role->turn);
+}
+
+/* Only at those that have news. */
+static void look_at_some(void *data)
+{
+	struct speaker_role *role = data;
 	role->news = true;
 	turn_again(role->turn);
 }
@@ -128,7 +140,9 @@ static void on_claim(void *data, struct segment *s, uint32_t address, const stru
 	if (!mac_equal(sha, eth_src)) {   /* a guard: for us, or for one of whom it does not know that he has it no more */
 		if (o && (peer || mac_equal(sha, &segment_link(s)->mac)))
 			ownership_guard_heard(&o->core, clock_now());
-		look_again(role);
+		if (o)
+			o->news = true;
+		look_at_some(role);
 		return;
 	}
 	neighbourhood_on_claim(role->neighbourhood, address, sha, peer, answer);
@@ -139,7 +153,8 @@ static void on_claim(void *data, struct segment *s, uint32_t address, const stru
 	if (!answer && ownership_answers(&o->core) && misjudged_announces(role->context.misjudged, peer, clock_now()))
 		log_warn("misjudged", KV("peer", peer), "node %s was taken for dead and is not: this node takes nothing from it for a while", peer);
 	ownership_claimed(&o->core, peer, model_record(model_of(role), &a), clock_now());
-	look_again(role);
+	o->news = true;
+	look_at_some(role);
 }
 
 static enum conflict_who on_sender(void *data, struct segment *s, uint32_t address, const struct mac *mac)
@@ -237,12 +252,18 @@ static int64_t evaluate_all(struct speaker_role *role, int64_t now)
 	HASH_ITER(hh, model_of(role)->records, r, r_next)
 		if (r->record->address.family == ADDRESS_V4)
 			address_get(role, &r->record->address);
+	bool everything = role->everything || now >= role->everything_at;
+	role->everything = false;
+	if (everything)
+		role->everything_at = now + EVERYTHING;
 	HASH_ITER(hh, role->addresses, o, o_next) {
-		wake = clock_min(wake, owned_address_evaluate(o, now));
+		if (everything || owned_address_is_due(o, now))
+			owned_address_evaluate(o, now);
+		wake = clock_min(wake, o->wake);
 		if (!model_record(model_of(role), &o->core.address) && owned_address_is_idle(o))
 			address_free(role, o);
 	}
-	return wake;
+	return clock_min(wake, role->everything_at);
 }
 
 static void use_model(struct speaker_role *role, struct model *m)
@@ -252,6 +273,7 @@ static void use_model(struct speaker_role *role, struct model *m)
 		return;
 	role->context.model = m;
 	role->seen_revision = m->revision - 1;
+	role->seen_scenery = model_scenery(m) - 1;
 	HASH_ITER(hh, role->addresses, o, tmp)
 		owned_address_forget(o);
 }
@@ -259,19 +281,24 @@ static void use_model(struct speaker_role *role, struct model *m)
 static void follow_links(struct speaker_role *role)
 {
 	const struct model *m = model_of(role);
-	if (m->revision == role->seen_revision && !role->links_changed)
+	role->news |= m->revision != role->seen_revision;
+	role->seen_revision = m->revision;
+	if (model_scenery(m) == role->seen_scenery && !role->links_changed)
 		return;
 	/* Links of no interest to us come and go with every container. */
-	role->news |= segments_follow(role->segments, m, role->node) || m->revision != role->seen_revision;
+	if (segments_follow(role->segments, m, role->node) || model_scenery(m) != role->seen_scenery)
+		role->news = role->everything = true;
 	role->links_changed = false;
-	role->seen_revision = m->revision;
+	role->seen_scenery = model_scenery(m);
 }
 
 /* The tick runs while anything is ours to look after: by it we notice that we slept. */
 static void sleep_until(struct speaker_role *role, int64_t wake, int64_t now)
 {
-	if (role->context.leaving)   /* whether anybody watches us shows by itself */
-		wake = clock_min(clock_min(wake, role->leave_by), now + role->options->liveness_interval);
+	if (role->context.leaving) {   /* whether anybody watches us shows by itself */
+		role->everything_at = now + role->options->liveness_interval;
+		wake = clock_min(clock_min(wake, role->leave_by), role->everything_at);
+	}
 	role->evaluate_at = wake;
 	role->tick_due = HASH_COUNT(role->addresses) ? now + role->options->liveness_interval : CLOCK_NEVER;
 	deadline_set(&role->timer, clock_min(wake, role->tick_due));
@@ -329,8 +356,11 @@ static void step(struct speaker_role *role)
 	role->news = false;
 	if (!role->context.synced_at)
 		role->context.synced_at = now;
-	if (presence_look(role->presence, now))
+	if (presence_look(role->presence, now)) {
 		role->seen_revision = model_of(role)->revision;
+		role->seen_scenery = model_scenery(model_of(role));
+		role->everything = true;
+	}
 	if (!role->context.leaving)
 		presence_publish(role->presence, now);
 	neighbourhood_follow(role->neighbourhood, false, now);
@@ -363,7 +393,7 @@ static void on_due(void *data)
 	struct speaker_role *role = data;
 	int64_t now = clock_now();
 	if (now >= role->evaluate_at)
-		look_again(role);
+		look_at_some(role);
 	else   /* the tick only: whoever has thousands of addresses is not to look at all of them ten times a second */
 		deadline_set(&role->timer, clock_min(role->evaluate_at, now + role->options->liveness_interval));
 }
@@ -415,6 +445,7 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 	role->options = options;
 	role->node = options->node_name;
 	role->seen_revision = cluster_model(cluster)->revision - 1;
+	role->seen_scenery = model_scenery(cluster_model(cluster)) - 1;
 	role->tick_due = CLOCK_NEVER;
 	role->tally = config.tally = tally_new();
 	role->census = CENSUS_TIMES;
@@ -429,7 +460,7 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 	events_init(&role->events, cluster_api(cluster), "metallb-speaker", options->node_name);
 	deadline_init(&role->timer, loop, on_due, role);
 	role->context = (struct address_context){.cluster = cluster, .model = cluster_model(cluster), .segments = role->segments, .events = role->events, .misjudged = misjudged_new(),
-						 .options = options, .node = role->node, .on_news = look_again_later, .data = role};
+						 .options = options, .node = role->node, .on_news = look_at_some, .data = role};
 	struct neighbourhood_config around = {.cluster = cluster, .segments = role->segments, .events = role->events, .node = role->node,
 					      .on_news = look_again_later, .data = role};
 	presence_init(&role->presence, cluster, role->segments, role->node, look_again_later, role);

@@ -212,7 +212,7 @@ def main():
     args = parser.parse_args()
     cores = [Core(f, args.seed) for f in ([args.file] if args.file else variant.CORES)]
     share_out(cores, args.count)
-    shops = [variant.Workshop(args.build, f"build-mutate/{i}") for i in range(args.jobs)]
+    shops = [variant.Workshop(args.build) for _ in range(args.jobs)]
     print(f"{sum(c.count for c in cores)} of {sum(len(c.all) for c in cores)} possible mutants in {len(cores)} files, seed {args.seed}", flush=True)
     Run(cores, shops, Judge(args.build, args.quick), args.verbose).all(args.jobs)
     sys.exit(0 if report(cores) else 1)

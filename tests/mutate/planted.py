@@ -77,8 +77,8 @@ def main():
     args = parser.parse_args()
     faults = [f for f in FAULTS if args.name in f.name]
     shops = queue.SimpleQueue()
-    for i in range(args.jobs):
-        shops.put(variant.Workshop(args.build, f"build-mutate/planted{i}"))
+    for _ in range(args.jobs):
+        shops.put(variant.Workshop(args.build))
     caught = 0
     with ThreadPoolExecutor(args.jobs) as pool:
         for fault, (good, text, seconds) in zip(faults, pool.map(lambda f: try_one(shops, f), faults)):

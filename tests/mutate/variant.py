@@ -1,8 +1,11 @@
 """Builds l2lb with one file changed: that file is compiled, and what tests it is linked anew from the other objects of a build."""
 
+import atexit
 import resource
 import shlex
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
@@ -47,20 +50,20 @@ class Broken(Exception):
 def _ask_make(build):
     """Compiler, flags and objects as the Makefile has them."""
     choice = {"build-san": ["SAN=1"], "build-fuzz": ["FUZZ=1"]}.get(build, [])
-    out = subprocess.run(["make", "-s", "--no-print-directory", *choice, "variant-flags"], cwd=REPO, check=True, capture_output=True, text=True).stdout
+    out = subprocess.run(["make", "-s", "--no-print-directory", f"BUILD={build}", *choice, "variant-flags"], cwd=REPO, check=True, capture_output=True, text=True).stdout
     return {name: shlex.split(rest) for name, _, rest in (line.partition(" ") for line in out.splitlines())}
 
 
 class Workshop:
-    """A folder of its own for the variants of one worker; the objects of `build` are only read."""
+    """A folder of its own for the variants of one worker, gone with the process; the objects of `build` are only read."""
 
-    def __init__(self, build, folder):
-        self.build, self.folder = build, REPO / folder
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, build):
+        (REPO / "build-mutate").mkdir(exist_ok=True)
+        self.build, self.folder = build, Path(tempfile.mkdtemp(dir=REPO / "build-mutate"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.flags = _ask_make(build)
         self.checks = "-fsanitize=" in " ".join(self.flags["ldflags"])
         self.archive = self.folder / "all.a"
-        self.archive.unlink(missing_ok=True)
         self._run(["ar", "rcsT", str(self.archive), *(str(REPO / o) for o in self.flags["objects"])])
 
     @staticmethod

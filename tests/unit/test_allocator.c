@@ -1,4 +1,5 @@
 /* Which Service gets which address: metallb-l2.md section 2, design.md section 4. Each row is a cluster and the plan for it. */
+#include "config/base/clock.h"
 #include "speaker/allocator.h"
 #include "tests/unit/support.h"
 
@@ -345,6 +346,8 @@ static void exhaustion(void **state)
 	assert_int_equal(allocator_in_use(a, "default-pool", ADDRESS_V4), 51);
 	assert_int_equal(allocator_in_use(a, "default-pool", ADDRESS_V6), 0);
 	assert_int_equal(allocator_waiting(a), 1);
+	assert_int_equal(allocator_services(a, "default-pool"), 51);
+	assert_int_equal(allocator_services(a, "other"), 0);
 	/* One is freed: the record goes first, then its address is given to who waits. */
 	struct address freed = support_address("192.168.122.107");
 	model_drop_service(&m, "shop/s07");
@@ -405,11 +408,52 @@ static void reservations(void **state)
 	model_free(&m);
 }
 
+/* Another client writes the status again and again: put right three times a minute, then said, and left alone for a minute. */
+static void foreign_writes(void **state)
+{
+	struct model m;
+	int64_t wake, now = 1000 * CLOCK_S;
+	const struct allocation *one;
+	(void)state;
+	model_init(&m, "", false);
+	struct allocator *a = allocator_new(&m);
+	support_pool(&m, "p", "'addresses': ['10.0.0.1-10.0.0.3']");
+	support_record(&m, (struct support_record){.address = "10.0.0.1"});
+	support_service(&m, (struct support_service){.annotations = FROM("p"), .ips = "10.0.0.1"});
+	allocator_plan(a, now, &wake);
+	one = allocator_find(a, "shop/web");
+	assert_int_equal(one->step, ALLOCATION_SETTLED);
+	for (unsigned i = 0; i < 5; i++) {
+		now += CLOCK_S;
+		support_service(&m, (struct support_service){.version = 2 + 2 * i, .annotations = FROM("p"), .ips = "10.9.9.9"});
+		allocator_plan(a, now, &wake);
+		one = allocator_find(a, "shop/web");
+		assert_int_equal(one->step, i < 3 ? ALLOCATION_STATUS : ALLOCATION_SETTLED);
+		assert_true(one->repair);
+		assert_int_equal(one->n_notices, i < 3 ? 0 : 1);
+		if (i >= 3) {
+			assert_string_equal(one->notices[0].reason, "ForeignWrite");
+			assert_true(wake == 1004 * CLOCK_S + 60 * CLOCK_S);
+			continue;
+		}
+		allocator_plan(a, now, &wake);   /* the same one is not counted twice */
+		assert_int_equal(allocator_find(a, "shop/web")->step, ALLOCATION_STATUS);
+		support_service(&m, (struct support_service){.version = 3 + 2 * i, .annotations = FROM("p"), .ips = "10.0.0.1"});
+		allocator_plan(a, now, &wake);
+		assert_int_equal(allocator_find(a, "shop/web")->step, ALLOCATION_SETTLED);
+		assert_false(allocator_find(a, "shop/web")->repair);
+	}
+	allocator_plan(a, 1064 * CLOCK_S, &wake);
+	assert_int_equal(allocator_find(a, "shop/web")->step, ALLOCATION_STATUS);
+	allocator_free(a);
+	model_free(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chooses), cmocka_unit_test(pools), cmocka_unit_test(requests), cmocka_unit_test(keeps), cmocka_unit_test(crashes),
-		cmocka_unit_test(two_families), cmocka_unit_test(exhaustion), cmocka_unit_test(reservations),
+		cmocka_unit_test(two_families), cmocka_unit_test(exhaustion), cmocka_unit_test(reservations), cmocka_unit_test(foreign_writes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,7 +90,7 @@ static void who_is_it(void **state)
 	PLAY("another node: until it is quiet", false, THREE_PROBES, {4000, USES, &B, CONFLICT_NODE, REP, CONFLICT_WAITING, 0},
 	     {5000, STEP, 0, 0, ASK, CONFLICT_WAITING, 6000}, {5100, USES, &B, CONFLICT_NODE, 0, CONFLICT_WAITING, 0}, {6000, STEP, 0, 0, 0, CONFLICT_WAITING, 6100},
 	     {6100, STEP, 0, 0, ASK, CONFLICT_WAITING, 7100}, {9099, PROBES, &B, CONFLICT_NODE, 0, CONFLICT_WAITING, 0}, {9099, STEP, 0, 0, ASK, CONFLICT_WAITING, 9100},
-	     {9100, STEP, 0, 0, ANN, CLAIMED, -1});
+	     {9100, STEP, 0, 0, ANN, CLAIMED, -1}, {20000, USES, &B, CONFLICT_STRANGER, DEF | REP, DEFENDING, 0});   /* it is told again */
 	PLAY("another node: until it shows its links", false, THREE_PROBES, {4000, USES, &B, CONFLICT_NODE, REP, CONFLICT_WAITING, 0},
 	     {4500, IS, &B, CONFLICT_STRANGER, 0, CONFLICT_WAITING, 0}, {4600, IS, &A, CONFLICT_PEER, 0, CONFLICT_WAITING, 0}, {5000, IS, &B, CONFLICT_PEER, ANN, CLAIMED, 0});
 	PLAY("another node, then a stranger", false, THREE_PROBES, {4000, USES, &B, CONFLICT_NODE, REP, CONFLICT_WAITING, 0},
@@ -200,6 +200,11 @@ static void defaults(void **state)
 	assert_int_equal(CONFLICT_TIMES.defend, 10 * CLOCK_S);
 	assert_int_equal(CONFLICT_TIMES.ask_wait, 100 * CLOCK_MS);
 	assert_int_equal(CONFLICT_TIMES.node_quiet, CLOCK_S);
+	assert_int_equal(CONFLICT_TIMES.node_ask, 250 * CLOCK_MS);   /* three questions may be lost */
+	assert_int_equal(CONFLICT_TIMES.quiet, 60 * CLOCK_S);
+	assert_int_equal(CONFLICT_TIMES.identify_wait, 300 * CLOCK_MS);
+	assert_int_equal(CONFLICT_TIMES.announce_wait, 100 * CLOCK_MS);
+	assert_true(CONFLICT_TIMES.probe_min == 40 * CLOCK_MS && CONFLICT_TIMES.probe_max == 60 * CLOCK_MS && CONFLICT_TIMES.probe_wait == 20 * CLOCK_MS);
 }
 
 int main(void)

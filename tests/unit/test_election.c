@@ -524,6 +524,15 @@ static void awaited(void **state)
 	assert_false(election_awaits(&m, r, second));
 	support_drain(&m, second, true);
 	assert_true(election_awaits(&m, r, second));
+	support_drain(&m, second, false);
+	/* What we have published ourselves is newer than what has come back. */
+	struct node_record own = *model_node_record(&m, second);
+	own.draining = true;
+	m.own = &own;
+	assert_true(election_awaits(&m, r, second));
+	own.node = third;   /* not about that one */
+	assert_false(election_awaits(&m, r, second));
+	m.own = NULL;
 	free(third);
 	free(theirs);
 	free(first);

@@ -1,6 +1,8 @@
 /* When liveness says what: to the microsecond, on a segment without delay and with timers that are never late. ownership.md R3. */
 #include "tests/unit/liveness_lab.h"
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 /* Two nodes and a host that answers; all is well. */
 static struct segment *exact(unsigned seed, size_t n)
 {
@@ -46,22 +48,18 @@ static void verdicts(void **state)
 	}
 }
 
-/* What is sent and when, after a death: F later the round, alarms from its third request on, and one with the verdict. */
-static void course_of_a_round(void **state)
+struct sent {
+	int64_t at;   /* ms after the first request that was not answered */
+	struct arp_frame frame;
+};
+
+/* Node 0 for `length` from now on, event by event; what it sends. Its core has nothing more to do once it has done it. */
+static size_t watch_node(struct segment *s, int64_t began, int64_t length, struct sent *sent, size_t most)
 {
-	static const int64_t REQUESTS[] = {0, 25, 37, 49, 61, 73, 85, 97, 109, 121};
-	(void)state;
-	struct segment *s = exact(1, 2);
-	s->nodes[1].kernel = s->nodes[1].speaker = false;
-	int64_t asked = next_request(s, 0);
-	size_t sent = 1, alarms = 0;
-	int64_t alarm_at[8] = {0};
+	size_t n = 0;
 	struct liveness_action a;
-	for (int64_t at = asked; at <= asked + VERDICT; at = at + 500) {   /* taken from the core itself */
+	for (int64_t at = s->now; at <= began + length; at += 500) {
 		s->now = at;
-		for (size_t i = 0; i < s->flying; i++)
-			if (s->heap[i].at < at)
-				s->heap[i].at = at;
 		while (s->flying) {
 			struct flight f = heap_pop(s);
 			deliver(s, &f);
@@ -72,26 +70,207 @@ static void course_of_a_round(void **state)
 		while (liveness_take(s->nodes[0].core, &a)) {
 			if (a.kind != LIVENESS_SEND)
 				continue;
-			if (a.frame.op == ARP_REQUEST && a.frame.tpa == s->nodes[1].is.address) {
-				if (mac_equal(&a.frame.eth_dst, &MAC_BROADCAST)) {
-					assert_true(mac_equal(&a.frame.tha, &ALARM_MARK));
-					assert_in_range(alarms, 0, 7);
-					alarm_at[alarms++] = (at - asked) / MS;
-				} else {
-					assert_true(sent < 10 && at == asked + REQUESTS[sent] * MS);
-					sent++;
-				}
-			}
+			assert_true(n < most);
+			sent[n++] = (struct sent){(at - began) / MS, a.frame};
 			send_frame(s, 0, &a.frame);
 		}
 		assert_true(liveness_deadline(s->nodes[0].core) > at);
 	}
-	assert_int_equal(sent, 10);
-	assert_int_equal(alarms, 4);
-	assert_int_equal(alarm_at[0], 49);
-	assert_int_equal(alarm_at[1], 61);
-	assert_int_equal(alarm_at[2], 73);
-	assert_int_equal(alarm_at[3], VERDICT / MS);
+	return n;
+}
+
+static bool is_alarm(const struct arp_frame *f)
+{
+	return f->op == ARP_REQUEST && mac_equal(&f->eth_dst, &MAC_BROADCAST) && mac_equal(&f->tha, &ALARM_MARK);
+}
+
+static void are_times(const char *what, const struct sent *sent, size_t n, uint32_t target, bool alarms, const int64_t *times, size_t n_times)
+{
+	size_t found = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (sent[i].frame.tpa != target || is_alarm(&sent[i].frame) != alarms)
+			continue;
+		if (found == n_times || sent[i].at != times[found])
+			fail_msg("%s: number %zu after %lld ms", what, found + 1, (long long)sent[i].at);
+		found++;
+	}
+	if (found != n_times)
+		fail_msg("%s: %zu", what, found);
+}
+
+/* What is sent and when, after a death: F later the round, alarms from its fourth request on, and one with the verdict; a round
+ * trip with somebody else at every second request, until this half of the silence has one. */
+static void course_of_a_round(void **state)
+{
+	static const int64_t REQUESTS[] = {25, 37, 49, 61, 73, 85, 97, 109, 121}, ALARMS[] = {49, 61, 73, 171}, PROOF[] = {25, 97}, NO_PROOF[] = {25, 49, 73, 97, 121};
+	(void)state;
+	for (int alone = 0; alone < 2; alone++) {
+		struct segment *s = exact(1, 2);
+		struct sent sent[64];
+		s->nodes[1].kernel = s->nodes[1].speaker = false;
+		cut(s, 2, 0, alone);
+		int64_t asked = next_request(s, 0);
+		size_t n = watch_node(s, asked, VERDICT, sent, COUNT(sent));
+		are_times("requests", sent, n, s->nodes[1].is.address, false, REQUESTS, COUNT(REQUESTS));
+		if (alone) {
+			are_times("round trips without an answer", sent, n, s->nodes[2].is.address, false, NO_PROOF, COUNT(NO_PROOF));
+			assert_int_equal(view(s, 0, 1), LIVENESS_SILENT);
+		} else {
+			are_times("round trips", sent, n, s->nodes[2].is.address, false, PROOF, COUNT(PROOF));
+			are_times("alarms", sent, n, s->nodes[1].is.address, true, ALARMS, COUNT(ALARMS));
+			assert_int_equal(view(s, 0, 1), LIVENESS_DEAD);
+		}
+		segment_free(s);
+	}
+}
+
+/* Two that were heard lately, one by turns, and the hosts. */
+static void whom_it_asks_for_proof(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 8; seed++) {
+		struct segment *s = exact(seed, 12);
+		struct sent sent[256];
+		bool by_turns[12] = {false};
+		unsigned turns = 0;
+		size_t target = 1;
+		while (view(s, 0, target) == LIVENESS_UNKNOWN)
+			target++;
+		s->nodes[target].kernel = s->nodes[target].speaker = false;
+		for (size_t k = 1; k < 13; k++)
+			cut(s, k, 0, true);
+		run(s, 2 * T);   /* the round is under way, and nobody else has been heard lately */
+		int64_t began = s->now;
+		size_t n = watch_node(s, began, 5 * T, sent, COUNT(sent));
+		for (size_t i = 0; i < n; i++) {
+			size_t asked = sent[i].frame.tpa - s->nodes[0].is.address, at_once = 0;
+			if (asked == 0 || asked > 11 || is_alarm(&sent[i].frame) || view(s, 0, asked) != LIVENESS_UNKNOWN)
+				continue;
+			for (size_t k = 0; k < n; k++)
+				at_once += sent[k].at == sent[i].at && !is_alarm(&sent[k].frame) && sent[k].frame.tpa - s->nodes[0].is.address <= 11 &&
+					   view(s, 0, sent[k].frame.tpa - s->nodes[0].is.address) == LIVENESS_UNKNOWN;
+			assert_in_range(at_once, 1, 3);
+			turns += !by_turns[asked];
+			by_turns[asked] = true;
+		}
+		assert_true(turns >= 5);
+		segment_free(s);
+	}
+}
+
+/* One round trip in each half: what comes at the very middle belongs to the first. */
+static void halves(void **state)
+{
+	static const int64_t MIDDLE = VERDICT / 2;
+	static const struct { int64_t first, second; enum liveness_state state; } CASES[] = {
+		{10 * MS, MIDDLE, LIVENESS_SILENT}, {10 * MS, MIDDLE + 1, LIVENESS_DEAD}, {MIDDLE, MIDDLE + 1, LIVENESS_DEAD}, {1, VERDICT - 1, LIVENESS_DEAD},
+		{MIDDLE + 1, VERDICT - 1, LIVENESS_SILENT}, {1, 2, LIVENESS_SILENT}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct segment *s = exact(4, 2);
+		struct arp_frame f = {.eth_dst = s->nodes[0].is.mac, .eth_src = s->nodes[2].is.mac, .op = ARP_REPLY, .sha = s->nodes[2].is.mac,
+				      .spa = s->nodes[2].is.address, .tha = s->nodes[0].is.mac, .tpa = s->nodes[0].is.address};
+		s->nodes[1].kernel = s->nodes[1].speaker = false;
+		cut(s, 2, 0, true);
+		int64_t asked = next_request(s, 0);
+		run(s, CASES[i].first);
+		assert_false(liveness_receive(s->nodes[0].core, &f, s->now));   /* others may want it, too */
+		tend(s, 0);
+		run(s, asked + CASES[i].second - s->now);
+		liveness_receive(s->nodes[0].core, &f, s->now);
+		tend(s, 0);
+		run(s, asked + VERDICT - s->now);
+		assert_int_equal(view(s, 0, 1), CASES[i].state);
+		segment_free(s);
+	}
+}
+
+/* Four that answer are kept; who has not been heard for a minute makes room, the oldest first. */
+static void hosts(void **state)
+{
+	(void)state;
+	static const struct { int64_t after; uint32_t kept; } CASES[] = {{59 * CLOCK_S, 0x0f}, {60 * CLOCK_S, 0x1e}, {70 * CLOCK_S, 0x1e}};
+	for (size_t k = 0; k < COUNT(CASES); k++) {
+		struct segment *s = exact(6, 2);
+		struct sent sent[256];
+		uint32_t asked = 0;
+		cut_off(s, 2, true, true, true);
+		for (unsigned i = 0; i < 4; i++)   /* the first takes the place of the host that is there already */
+			liveness_add_host(s->nodes[0].core, i ? 0x0a630100 + i : s->nodes[2].is.address, &(struct mac){{2, 9, 9, 9, 9, (uint8_t)i}}, s->now + i * MS);
+		liveness_add_host(s->nodes[0].core, s->nodes[0].is.address, &(struct mac){{2, 9, 9, 9, 9, 9}}, s->now);   /* ourselves, a peer: no hosts */
+		liveness_add_host(s->nodes[0].core, 0x0a6301ff, &s->nodes[1].is.mac, s->now);
+		run(s, CASES[k].after);
+		liveness_add_host(s->nodes[0].core, 0x0a630104, &(struct mac){{2, 9, 9, 9, 9, 4}}, s->now);
+		s->nodes[1].kernel = s->nodes[1].speaker = false;
+		int64_t began = next_request(s, 0);
+		size_t n = watch_node(s, began, VERDICT, sent, COUNT(sent));
+		for (size_t i = 0; i < n; i++) {
+			assert_true(sent[i].frame.tpa != 0x0a6301ff && sent[i].frame.tpa != s->nodes[0].is.address);
+			if (sent[i].frame.tpa == s->nodes[2].is.address)
+				asked |= 1;
+			else if (sent[i].frame.tpa > 0x0a630100)
+				asked |= UINT32_C(1) << (sent[i].frame.tpa - 0x0a630100);
+		}
+		if (asked != CASES[k].kept)
+			fail_msg("after %lld s: %x", (long long)(CASES[k].after / CLOCK_S), asked);
+		segment_free(s);
+	}
+}
+
+/* A step that comes more than T/2 late says that we did not run: the round begins anew; and nothing that was missed is made up for. */
+static void too_late(void **state)
+{
+	static const struct { int64_t late; int64_t verdict; } CASES[] = {{0, VERDICT - 25 * MS}, {T / 2, VERDICT - 25 * MS}, {T / 2 + 1, VERDICT}, {3 * CLOCK_S, VERDICT}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct segment *s = exact(8, 2);
+		s->nodes[1].kernel = s->nodes[1].speaker = false;
+		next_request(s, 0);
+		s->nodes[0].stopped = true;
+		run(s, 25 * MS + CASES[i].late);
+		s->nodes[0].stopped = false;
+		int64_t stepped = s->now;
+		run(s, CASES[i].verdict - 1);
+		assert_int_equal(view(s, 0, 1), LIVENESS_ALIVE);
+		run(s, 1);
+		assert_true(when(s, 0, 1, LIVENESS_DEAD) == stepped + CASES[i].verdict);
+		run(s, CLOCK_S);
+		s->nodes[0].stopped = true;
+		run(s, 3 * CLOCK_S);
+		s->nodes[0].stopped = false;
+		unsigned before = s->nodes[0].requests;
+		run(s, T - 1);
+		assert_in_range(s->nodes[0].requests - before, 1, 2);
+		segment_free(s);
+	}
+}
+
+/* Names in what is still to be done are of the table: it goes with it. */
+static void new_table(void **state)
+{
+	(void)state;
+	struct segment *s = exact(2, 2);
+	struct liveness_action a;
+	liveness_reset(s->nodes[0].core, s->now);   /* says that nothing is known */
+	liveness_set_peers(s->nodes[0].core, &s->nodes[1].is, 1, s->now);
+	assert_false(liveness_take(s->nodes[0].core, &a));
+	segment_free(s);
+}
+
+static void connected(void **state)
+{
+	(void)state;
+	struct segment *s = exact(2, 3);
+	assert_true(liveness_connected(s->nodes[0].core));
+	for (size_t i = 1; i < 3; i++) {
+		assert_true(liveness_connected(s->nodes[0].core));
+		s->nodes[i].kernel = s->nodes[i].speaker = false;
+		run(s, CLOCK_S);
+	}
+	assert_false(liveness_connected(s->nodes[0].core));
+	s->nodes[2].kernel = s->nodes[2].speaker = true;
+	run(s, CLOCK_S);
+	assert_true(liveness_connected(s->nodes[0].core));
 	segment_free(s);
 }
 
@@ -184,7 +363,8 @@ static void vouched_for(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(verdicts), cmocka_unit_test(course_of_a_round), cmocka_unit_test(late_answer),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(verdicts), cmocka_unit_test(course_of_a_round), cmocka_unit_test(late_answer), cmocka_unit_test(whom_it_asks_for_proof),
+					   cmocka_unit_test(halves), cmocka_unit_test(hosts), cmocka_unit_test(new_table), cmocka_unit_test(too_late), cmocka_unit_test(connected),
 					   cmocka_unit_test(interval), cmocka_unit_test(cold), cmocka_unit_test(vouched_for)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -234,7 +234,7 @@ static void new_addresses_are_fresh(void **state)
 struct situation {
 	const char *holder, *candidates, *successor, *move_to;
 	enum holder_fate fate;
-	bool leaving, guard;
+	bool leaving, guard, record_dead;
 	int64_t not_before;
 };
 
@@ -245,7 +245,7 @@ static enum ownership_action step_with(struct ownership *o, struct situation s, 
 	int64_t wake;
 	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = s.holder, .successor = s.successor, .epoch = 3});
 	struct ownership_view v = {.me = "a", .record = r, .candidates = names, .served = true, .connected = true, .api = true, .interval = T, .move_to = s.move_to,
-				   .leaving = s.leaving, .guard = s.guard, .not_before = s.not_before,
+				   .leaving = s.leaving, .guard = s.guard, .record_dead = s.record_dead, .not_before = s.not_before,
 				   .fate = strcmp(s.holder, "a") == 0 ? HOLDER_ME : s.fate};
 	v.n_candidates = split(text, names);
 	for (size_t i = 0; i < v.n_candidates; i++)
@@ -411,6 +411,29 @@ static void second_asks_first(void **state)
 		assert_int_equal(o.state, answered ? IDLE : OWNED);
 		ownership_free(&o);
 	}
+}
+
+/* The record names one who is dead, another was heard after him: asked after 2 s, and believed no longer when he is silent. */
+static void belief_in_vain(void **state)
+{
+	struct ownership o = in_state(IDLE);
+	struct situation v = {"x", "a c", .fate = HOLDER_PRESENT, .record_dead = true};
+	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "x", .epoch = 3});
+	(void)state;
+	ownership_claimed(&o, "b", r, NOW);
+	assert_int_equal(step_with(&o, v, NOW + 2 * CLOCK_S - 1), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, v, NOW + 2 * CLOCK_S), OWNERSHIP_ASK);
+	assert_int_equal(step_with(&o, v, NOW + 2050 * CLOCK_MS), OWNERSHIP_NOTHING);
+	ownership_claimed(&o, "b", r, NOW + 2060 * CLOCK_MS);   /* he does answer */
+	assert_int_equal(step_with(&o, v, NOW + 2200 * CLOCK_MS), OWNERSHIP_NOTHING);
+	assert_string_equal(ownership_holder(&o, r), "b");
+	assert_int_equal(step_with(&o, v, NOW + 4060 * CLOCK_MS), OWNERSHIP_ASK);
+	assert_int_equal(step_with(&o, v, NOW + 4160 * CLOCK_MS - 1), OWNERSHIP_NOTHING);
+	assert_string_equal(ownership_holder(&o, r), "b");
+	assert_int_equal(step_with(&o, v, NOW + 4160 * CLOCK_MS), OWNERSHIP_NOTHING);
+	assert_string_equal(ownership_holder(&o, r), "x");
+	ownership_free(&o);
+	record_free(r);
 }
 
 /* No node any more, but its speaker answers: it hands over by itself, and is asked again a second later. */
@@ -746,7 +769,7 @@ static void one_answers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(transitions), cmocka_unit_test(new_addresses_are_fresh), cmocka_unit_test(handover),
-		cmocka_unit_test(guard_hands_over), cmocka_unit_test(yields), cmocka_unit_test(second_asks_first), cmocka_unit_test(gone_is_asked), cmocka_unit_test(audits), cmocka_unit_test(link_back),
+		cmocka_unit_test(guard_hands_over), cmocka_unit_test(yields), cmocka_unit_test(second_asks_first), cmocka_unit_test(gone_is_asked), cmocka_unit_test(belief_in_vain), cmocka_unit_test(audits), cmocka_unit_test(link_back),
 		cmocka_unit_test(waits_for_better), cmocka_unit_test(beliefs), cmocka_unit_test(turn_changes), cmocka_unit_test(one_answers)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

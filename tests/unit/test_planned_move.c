@@ -78,6 +78,7 @@ static const struct story STORIES[] = {
 		{30, "A0 B0", "C", .refusal = PLANNED_NOT_ELIGIBLE, .clear = true, .version = 3}}},
 	{"named and down", {{0, "A0 B0x C0", "B", .refusal = PLANNED_DOWN, .clear = true}}},
 	{"named and drained", {{0, "A0 C0 B0d", "B", .refusal = PLANNED_LEAVES, .clear = true}}},
+	{"named and drained, and so are we; a third one stays", {{0, "A0d B0d C0", "B", .refusal = PLANNED_LEAVES, .target = "C", .reason = PLANNED_DRAIN}}},
 	{"all are drained: then it may", {{0, "A0d B0d", "B", "B", PLANNED_SUCCESSOR, .wake = 5000}}},
 	{"one that stays is down: then it may", {{0, "C0x A0d B0d", "B", "B", PLANNED_SUCCESSOR, .wake = 5000}}},
 	{"named without the right link", {{0, "A0 C0 B0m", "B", .refusal = PLANNED_WRONG_LINK, .clear = true}}},
@@ -106,6 +107,12 @@ static const struct story STORIES[] = {
 		{1020, "B0 C0 A0d", "C", "C", PLANNED_DRAIN, .wake = 2020},
 		{2020, "B0 C0 A0d", "C", "B", .reason = PLANNED_DRAIN},
 		{2030, "B0 C0 A0d", "B", "B", PLANNED_DRAIN, .wake = 3030}}},
+	{"whoever did not take it comes last for a minute", {
+		{0, "B0 C0 A0d", .target = "B", .reason = PLANNED_DRAIN},
+		{10, "B0 C0 A0d", "B", "B", PLANNED_DRAIN, .wake = 1010},
+		{1010, "B0 C0 A0d", "B", "C", .reason = PLANNED_DRAIN},
+		{61009, "B0 C0 A0d", .target = "C", .reason = PLANNED_DRAIN},
+		{61010, "B0 C0 A0d", .target = "B", .reason = PLANNED_DRAIN}}},
 	{"the only one does not take it: it stays named, without hurry", {
 		{0, "B0 A0d", .target = "B", .reason = PLANNED_DRAIN},
 		{10, "B0 A0d", "B", "B", PLANNED_DRAIN, .wake = 1010},

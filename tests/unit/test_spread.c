@@ -124,8 +124,35 @@ static void revisions(void **state)
 	assert_false(spread_is_of(s, 8));
 	assert_int_equal(spread_place(s, &a, 0), SPREAD_FULL);
 	spread_begin(s, 8, 2);
+	assert_false(spread_is_of(s, 8));   /* not before it is assigned */
 	spread_assign(s);
 	assert_int_equal(spread_place(s, &a, 0), SPREAD_ROOM);   /* not offered any more */
+	spread_free(s);
+}
+
+/* Each node and each address has its own place: every second node is full, for some of the addresses only. */
+static void many_nodes(void **state)
+{
+	uint32_t all[20], few[2] = {1, 19};
+	struct spread *s;
+	(void)state;
+	spread_init(&s);
+	spread_begin(s, 1, 20);
+	for (uint32_t i = 0; i < 20; i++) {
+		all[i] = i;
+		for (int k = 0; k < 9 && i % 2; k++)
+			spread_hold(s, i);
+	}
+	struct address a[3] = {address_number(0), address_number(1), address_number(2)};
+	spread_offer(s, &a[0], all, 20, SPREAD_NOBODY, NULL);
+	spread_offer(s, &a[1], few, 2, SPREAD_NOBODY, NULL);   /* ceil(1.25 x 19 / 2) = 12 each */
+	spread_offer(s, &a[2], all, 20, SPREAD_NOBODY, NULL);
+	spread_assign(s);
+	for (uint32_t i = 0; i < 20; i++) {
+		assert_int_equal(spread_place(s, &a[0], i), i % 2 ? SPREAD_FULL : SPREAD_ROOM);   /* ceil(1.25 x 93 / 20) = 6 */
+		assert_int_equal(spread_place(s, &a[1], i), SPREAD_ROOM);
+		assert_int_equal(spread_place(s, &a[2], i), i % 2 ? SPREAD_FULL : SPREAD_ROOM);
+	}
 	spread_free(s);
 }
 
@@ -172,6 +199,6 @@ static void by_chance(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(rounds), cmocka_unit_test(families), cmocka_unit_test(revisions), cmocka_unit_test(by_chance)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(rounds), cmocka_unit_test(families), cmocka_unit_test(revisions), cmocka_unit_test(many_nodes), cmocka_unit_test(by_chance)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
