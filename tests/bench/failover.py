@@ -137,7 +137,7 @@ def draw(who, name, outcomes, nodes, folder):
 
 
 def save(who, results, folder):
-    keep = ("arp_ms", "unanswered", "traffic_ms", "lost", "doubles_ms", "doubles", "moves", "shares")
+    keep = ("arp_ms", "unanswered", "traffic_ms", "lost", "doubles_ms", "doubles", "moves", "settled_s", "shares")
     rows = {name: [{**{key: getattr(seen, key) for key in keep}, "excess": seen.excess()} if seen else None for seen in outcomes]
             for name, outcomes in results.items()}
     (folder / f"failover-{who}.json").write_text(json.dumps(rows, indent=1) + "\n")

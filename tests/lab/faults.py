@@ -191,15 +191,18 @@ class ReturnsNoApi(Returns):
 
 
 class DeadAgain(Dead):
-    name, title = "dead-again", "node dead, back, its address moved back to it, dead again within 30 s"
+    name, title = "dead-again", "node dead, back, its addresses moved back to it, dead again within 30 s"
+    owners = ("worker-1",) * 4   # so that probably each of the others has taken one
+    hz = 100
 
     def prepare(self, stage, ips):
         stage.cut(self.owner)
         time.sleep(3)
         stage.restore(self.owner)
         time.sleep(2)
-        stage.home.put_on(ips[0], self.owner)
-        stage.home.answered_by(ips[0], self.owner)
+        for ip in ips:
+            stage.home.put_on(ip, self.owner)
+            stage.home.answered_by(ip, self.owner)
         time.sleep(1)
 
 
@@ -344,6 +347,7 @@ class Many(Row):
     name, title = "many", "500 addresses on the dead node, 5 nodes left"
     bound = Bound(arp=500)
     owners = ("node-1",)
+    settles = 10  # s until one answers for each; records are written by and by
     fair = 1.5    # times the fair share is the most that one node may get
 
 
@@ -388,8 +392,11 @@ def play_many(home, row):
     if outcome.unanswered:
         outcome.wrong.append(f"{outcome.unanswered} addresses were not taken over within 3 s")
     outcome.shares, strays = _all_answered(home)
+    while strays and time.time() < cut + row.settles:
+        outcome.shares, strays = _all_answered(home)
+    outcome.settled_s = time.time() - cut
     if strays:
-        outcome.wrong.append(f"{len(strays)} addresses unanswered or with two answers 3 s after the death: {list(strays.items())[:2]}")
+        outcome.wrong.append(f"{len(strays)} addresses unanswered or with two answers {outcome.settled_s:.0f} s after the death: {list(strays.items())[:2]}")
     most = max(outcome.shares.values(), default=0)
     if most > row.fair * len(home.POOL) / (len(home.nodes) - 1):
         outcome.wrong.append(f"one node got {most} of {len(home.POOL)} addresses: {outcome.shares}")

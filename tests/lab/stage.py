@@ -47,6 +47,7 @@ class Outcome:
     marks: list = field(default_factory=list)    # (time, what was done)
     lanes: list = field(default_factory=list)    # (label, spans): who answered when
     wrong: list = field(default_factory=list)    # what the row itself found, in words
+    settled_s: float = 0    # until exactly one answered for each of many
     shares: dict = field(default_factory=dict)   # how many addresses each node got, where there were many
 
     def excess(self, factor=1):
