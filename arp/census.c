@@ -87,6 +87,7 @@ static struct entry *find_or_add(struct census *c, uint32_t address, int64_t now
 		return e;
 	e = mem_zalloc(sizeof(*e));
 	e->address = address;
+	e->place = SIZE_MAX;
 	e->known_since = now;
 	e->heard_at = e->stranger_at = e->quiet_at = e->asked_at = e->own_asked_at = e->unanswered_at = INT64_MIN / 2;
 	HASH_ADD(hh, c->entries, address, sizeof(e->address), e);

@@ -39,6 +39,23 @@ static void questions_and_their_pace(void **state)
 	census_free(c);
 }
 
+/* What was wanted before keeps its place among new ones. */
+static void in_the_order_of_need(void **state)
+{
+	(void)state;
+	const uint32_t before[] = {10}, wanted[] = {20, 10, 30}, order[] = {20, 10, 20, 10, 30};
+	struct census *c = census_new(&TIMES);
+	uint32_t a;
+	census_want(c, before, 1, 0);
+	census_want(c, wanted, 3, 0);
+	census_set_asking(c, true);
+	for (size_t i = 0; i < COUNT(order); i++) {
+		assert_true(census_next(c, T(500) * (int64_t)i, &a));
+		assert_int_equal(a, order[i]);
+	}
+	census_free(c);
+}
+
 static void a_new_one_goes_first(void **state)
 {
 	(void)state;
@@ -302,7 +319,7 @@ static void defaults(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(questions_and_their_pace), cmocka_unit_test(a_new_one_goes_first), cmocka_unit_test(evidence),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(questions_and_their_pace), cmocka_unit_test(in_the_order_of_need), cmocka_unit_test(a_new_one_goes_first), cmocka_unit_test(evidence),
 					   cmocka_unit_test(an_answer_ends_it), cmocka_unit_test(two_at_once_count_once), cmocka_unit_test(silence_of_a_stranger),
 					   cmocka_unit_test(strangers_are_asked_more_often), cmocka_unit_test(gone_from_an_address_in_use), cmocka_unit_test(flood),
 					   cmocka_unit_test(kinds_of_evidence), cmocka_unit_test(wanted_again), cmocka_unit_test(pace_of_many), cmocka_unit_test(defaults)};
