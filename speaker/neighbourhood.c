@@ -20,6 +20,7 @@
 #define ASKER_SILENT (180 * CLOCK_S)      /* whose questions were not heard for so long does not ask */
 #define NODES_MAX 256                     /* asked for at once */
 #define NODES_AGAIN (100 * CLOCK_MS)      /* within ACQUAINTANCE_WAIT: the answers serve all who are in doubt */
+#define RECORDS_CURRENT (3 * CLOCK_S)     /* after the API server answers again */
 #define NODE_REMEMBERED (600 * CLOCK_S)   /* ownership.md section 2 */
 
 struct sighting {   /* a stranger on an address, not published yet */
@@ -314,6 +315,16 @@ static void accuse_ourselves(struct neighbourhood *n)
 		}
 }
 
+/* Without the API, and just after it has come back, the record may be long out of date; so is one that names us when we have
+ * given way. */
+static bool record_is_current(const struct neighbourhood *n, const struct record *r, uint32_t address, int64_t now)
+{
+	bool ours = strcmp(r->holder, n->config.node) == 0, answered = false;
+	for (size_t i = 0; i < segments_count(n->config.segments); i++)
+		answered |= segment_owns(segments_at(n->config.segments, i), address);
+	return cluster_api_answers(n->config.cluster) && now - cluster_answers_since(n->config.cluster) > RECORDS_CURRENT && (!ours || answered);
+}
+
 void neighbourhood_on_claim(struct neighbourhood *n, uint32_t address, const struct mac *mac, const char *peer, bool answer)
 {
 	struct address a = address_from_v4(address);
@@ -326,8 +337,7 @@ void neighbourhood_on_claim(struct neighbourhood *n, uint32_t address, const str
 	}
 	if (peer && !answer)
 		kernel_suspects_announced(n->kernels, address, peer);
-	/* Without the API the record may be long out of date. */
-	if (!peer || !answer || !r || !*r->holder || strcmp(r->holder, peer) == 0 || !cluster_api_answers(n->config.cluster))
+	if (!peer || !answer || !r || !*r->holder || strcmp(r->holder, peer) == 0 || !record_is_current(n, r, address, now))
 		return;
 	if (kernel_suspects_answered(n->kernels, address, peer, r->meta.uid, r->epoch, now))
 		accuse(n, peer, r, mac);

@@ -26,6 +26,7 @@
 #define STOP_SPACING (60 * CLOCK_MS)
 #define STOP_UNGUARDED (700 * CLOCK_MS) /* nobody guards this one: it is moved */
 #define HANGING (100 * CLOCK_MS)        /* a write that is not answered by then when a rival appears */
+#define RACE (2 * CLOCK_S)              /* after a takeover */
 #define WAR (10 * CLOCK_S)              /* defences within it count together (R8) */
 #define WAR_RANK 3u                     /* from this defence on the worse static rank yields, */
 #define WAR_END 6u                      /* and at this one everybody: the other one has the record */
@@ -407,8 +408,15 @@ static enum ownership_action settle_rivalry(struct ownership *o, const struct ow
 		*wakep = now + CLOCK_MS;
 		return OWNERSHIP_ABANDON;
 	}
+	/* Two took it from the same dead one in the same moment: their order decides, without waiting for the API server, which may
+	 * have hundreds of takeovers to record first. */
+	bool racing = o->from && strcmp(v->record->holder, o->from) == 0 && now < o->since + RACE;
+	if (racing && rank(v, v->me) > rank(v, o->rival)) {
+		enter(o, OWNERSHIP_YIELDING, now);
+		return OWNERSHIP_NOTHING;
+	}
 	bool api = v->api && !o->unanswered;
-	if (v->api && !o->looked)
+	if (v->api && !o->looked && !racing)
 		return look(o, now);
 	if (!defends(o, v, api)) {
 		if (api && strcmp(v->record->holder, o->rival) == 0)

@@ -150,9 +150,11 @@ static void on_claim(void *data, struct segment *s, uint32_t address, const stru
 		ownership_stranger_heard(&o->core);
 	if (!o || !peer)
 		return;
-	if (!answer && ownership_answers(&o->core) && misjudged_announces(role->context.misjudged, peer, clock_now()))
+	const struct record *r = model_record(model_of(role), &a);
+	bool by_record = r && (strcmp(r->holder, peer) == 0 || strcmp(r->successor, peer) == 0);   /* it is handed to him */
+	if (!answer && !by_record && ownership_answers(&o->core) && misjudged_announces(role->context.misjudged, peer, clock_now()))
 		log_warn("misjudged", KV("peer", peer), "node %s was taken for dead and is not: this node takes nothing from it for a while", peer);
-	ownership_claimed(&o->core, peer, model_record(model_of(role), &a), clock_now());
+	ownership_claimed(&o->core, peer, r, clock_now());
 	o->news = true;
 	look_at_some(role);
 }

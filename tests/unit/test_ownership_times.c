@@ -455,6 +455,7 @@ static void record_decides(void **state)
 	for (size_t i = 0; i < COUNT(CASES); i++) {
 		struct ownership o = in_state(OWNERSHIP_OWNED);
 		struct scene s = {CASES[i].holder, "b a", .fate = HOLDER_DEAD};
+		o.since = NOW - 10 * CLOCK_S;   /* not in the moment of a takeover */
 		if (CASES[i].took) {
 			mem_replace(&o.from, "x");
 			mem_replace(&o.before[0], "x");
@@ -551,6 +552,7 @@ static void hanging_write(void **state)
 	for (int64_t written = -50; written <= 50; written += 100) {
 		struct ownership o = in_state(OWNERSHIP_OWNED);
 		struct scene s = {"x", "a b", .fate = HOLDER_DEAD};
+		o.since = NOW - 10 * CLOCK_S;
 		mem_replace(&o.from, "x");
 		mem_replace(&o.before[0], "x");
 		if (written < 0)
