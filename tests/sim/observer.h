@@ -15,7 +15,7 @@ struct measured {
 	int64_t two_total;
 	unsigned moves;        /* most of any address: the client got another MAC */
 	unsigned same;         /* times that two answered with the same MAC */
-	unsigned stale;        /* answers by a process that had been stopped, at once: to what was asked before, or another has the address */
+	unsigned stale;        /* answers by a process that had been stopped, for long, at once: to what was asked before */
 	unsigned most_on_one;  /* addresses, of one node, at the end */
 	unsigned answered;     /* addresses, at the end */
 };

@@ -360,7 +360,7 @@ const struct row ROWS[] = {
 	{"services",           3, draw_services,              -1,   50,   1,  0,   8000, false,  800, 2},
 	{"claims",            30, draw_claims,                -1,   50,   1,  0,   4000, false,  800, 2},
 	{"api-away",          20, draw_api,                    0,    0,   0,  0,   4000, false,  800, 2},
-	{"pause",             30, draw_pause,                350,  150,   3,  0,   2500, false,  800, 2},
+	{"pause",             30, draw_pause,                350,  200,   3,  0,   2500, false,  800, 2},
 	{"pause-clock",       20, draw_pause_of_clock,       350,  150,   3, -1,   2500, false,  800, 2},
 	{"drain",             30, draw_drain,                  0,   50,   1,  0,   2500, false,  800, 2},
 	{"move",              30, draw_move,                   0,   50,   1,  0,   3000, false,  800, 2},
