@@ -325,6 +325,8 @@ static void on_frames(void *data, const struct link_frame *frames, size_t n)
 	bool stirred = false;
 	if (s->config.slept && s->config.slept(s->config.data))
 		return;   /* asked for while we were away: whose the addresses are by now is not known (finding 21) */
+	if (!link_works(&s->info))
+		return;   /* the carrier is back, and rtnetlink is about to say so: then it is asked who has them (R7) */
 	for (size_t i = 0; i < n; i++)
 		stirred |= receive(s, &frames[i], now);
 	flush(s);

@@ -21,7 +21,6 @@ IPS = "metallb.io/loadBalancerIPs"
 EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 DOUBLE = 0.1   # seconds in which two may answer: the issue says less than 50 ms, and a busy machine is no fault
 ENV = {**{key: value for key, value in os.environ.items() if key not in ("KUBECONFIG", "METALLB_NAMESPACE", "HOME")}, "ASAN_OPTIONS": "detect_leaks=0"}
-LONG = bool(os.environ.get("L2LB_LONG"))
 
 
 @pytest.fixture(scope="module")
@@ -370,7 +369,6 @@ def test_endpoints_move(home):
     seamless(home, ip, asker.stop()[ip], "worker-1", "worker-2")
 
 
-@pytest.mark.skipif(not LONG, reason="takes 35 s; L2LB_LONG=1")
 def test_preferred_node(home):
     """A preferred node has it after 30 s without a break, without a gap."""
     ip, owner = home.announced("web")
