@@ -7,6 +7,7 @@
 #include "config/base/deadline.h"
 #include "config/base/log.h"
 #include "config/base/memory.h"
+#include "speaker/intake.h"
 #include "speaker/names.h"
 
 #define FRESH_RESELECT (20 * CLOCK_MS)
@@ -41,103 +42,34 @@ struct cluster {
 	int64_t answers_since;     /* CLOCK_NEVER: it does not answer */
 };
 
-/* ---- decoding ---- */
-
-/* The object stays as it last was good; who shows problems finds it in the model. */
-static void refuse(struct cluster *c, const char *kind, const json_t *object, const char *text)
-{
-	struct object_meta meta;
-	if (object_meta_decode(object, &meta, NULL) < 0)
-		return;
-	log_error("invalidObject", KV("kind", kind, "object", meta.key), "%s", text);
-	if (strcmp(kind, "IPAddressPool") == 0)
-		model_put_malformed_pool(&c->model, &meta, text);
-	else
-		model_put_malformed_advertisement(&c->model, &meta, text);
-	object_meta_free(&meta);
-}
-
-static int64_t counter(const json_t *status, const char *field)
-{
-	return json_integer_value(json_object_get(status, field));
-}
-
-void cluster_take_pool(struct cluster *c, const json_t *object)
-{
-	struct pool *pool;
-	struct error err;
-	const json_t *status = json_object_get(object, "status");
-	struct pool_counters shown = {.known = json_object_get(status, "assignedIPv4") != NULL, .assigned_v4 = counter(status, "assignedIPv4"),
-				      .assigned_v6 = counter(status, "assignedIPv6"), .available_v4 = counter(status, "availableIPv4"),
-				      .available_v6 = counter(status, "availableIPv6")};
-	if (pool_decode(object, &pool, &err) == 0)
-		model_put_pool(&c->model, pool);
-	else
-		refuse(c, "IPAddressPool", object, err.text);
-	const char *name = json_string_value(json_object_get(json_object_get(object, "metadata"), "name"));
-	if (name)
-		pool_table_put_counters(&c->model.pools, name, &shown);
-	c->model.revision++;
-}
-
-static void take_advertisement(struct cluster *c, const json_t *object)
-{
-	struct advertisement *ad;
-	struct error err;
-	if (advertisement_decode(object, &ad, &err) == 0)
-		model_put_advertisement(&c->model, ad);
-	else
-		refuse(c, "L2Advertisement", object, err.text);
-}
-
-void cluster_take_service(struct cluster *c, const json_t *object)
-{
-	struct service *s;
-	struct error err;
-	if (service_decode(object, &s, &err) == 0) {
-		model_put_service(&c->model, s);
-		c->services_changed = true;
-	} else {
-		log_error("invalidObject", KV("kind", "Service"), "%s", err.text);
-	}
-}
+/* ---- objects ---- */
 
 static bool is_leader_lease(const struct cluster *c, const char *name)
 {
 	return c->leadership && name && strcmp(name, leadership_lease(c->leadership)) == 0;
 }
 
-static void put_lease(struct cluster *c, const json_t *object, bool confirmed)
+static void put(struct cluster *c, enum intake_kind kind, const json_t *object, bool confirmed)
 {
-	struct lease *lease;
-	struct record *record;
-	struct node_record *node_record;
-	struct foreign_record *foreign;
-	struct address a;
 	struct error err;
-	if (lease_decode(object, &lease, &err) < 0) {
-		log_error("invalidObject", KV("kind", "Lease"), "%s", err.text);
+	struct object_meta meta;
+	if (intake_put(&c->model, kind, object, confirmed, &err) == 0)
 		return;
-	}
-	if (is_leader_lease(c, lease->meta.name)) {
-		c->leader_seen = true;
-		leadership_observe(c->leadership, object);
-	} else if (record_decode(lease, &record)) {
-		model_put_record(&c->model, record, confirmed);
-	} else if (foreign_record_address(lease->meta.name, &a)) {
-		if (!confirmed)
-			;   /* the watch tells it, in the order in which things happened */
-		else if (foreign_record_decode(lease, &foreign, &err) == 0)
-			model_put_foreign(&c->model, foreign);
-		else
-			log_error("invalidObject", KV("kind", "Lease"), "%s", err.text);
-	} else if (strncmp(lease->meta.name, "node-", 5) == 0) {
-		if (node_record_decode(lease, &node_record, &err) == 0)
-			model_put_node_record(&c->model, node_record, confirmed);
-		else
-			log_error("invalidObject", KV("kind", "Lease"), "%s", err.text);
-	}
-	lease_free(lease);
+	bool named = object_meta_decode(object, &meta, NULL) == 0;
+	log_error("invalidObject", KV("kind", intake_kind_name(kind), "object", named ? meta.key : ""), "%s", err.text);
+	if (named)
+		object_meta_free(&meta);
+}
+
+void cluster_take_pool(struct cluster *c, const json_t *pool)
+{
+	put(c, INTAKE_POOL, pool, false);
+}
+
+void cluster_take_service(struct cluster *c, const json_t *service)
+{
+	put(c, INTAKE_SERVICE, service, false);
+	c->services_changed = true;
 }
 
 /* The server answers one of us: the others need not wait out their backoff. */
@@ -151,115 +83,46 @@ static void hurry_all(struct cluster *c)
 void cluster_take_lease(struct cluster *c, const json_t *lease)
 {
 	hurry_all(c);
-	put_lease(c, lease, false);
-}
-
-static void take_node(struct cluster *c, const json_t *object)
-{
-	struct node *node;
-	struct error err;
-	if (node_decode(object, &node, &err) == 0)
-		model_put_node(&c->model, node);
-	else
-		log_error("invalidObject", KV("kind", "Node"), "%s", err.text);
-}
-
-static void take_slice(struct cluster *c, const json_t *object)
-{
-	struct endpoint_slice *slice;
-	struct error err;
-	if (endpoint_slice_decode(object, &slice, &err) == 0)
-		model_put_slice(&c->model, slice);
-	else
-		log_error("invalidObject", KV("kind", "EndpointSlice"), "%s", err.text);
-}
-
-static void take_namespace(struct cluster *c, const json_t *object)
-{
-	struct object_meta meta;
-	if (object_meta_decode(object, &meta, NULL) == 0)
-		model_put_namespace(&c->model, &meta);
+	put(c, INTAKE_LEASE, lease, false);
 }
 
 /* ---- the watchers' callbacks ---- */
 
+static enum intake_kind kind_of(enum resource resource)
+{
+	static const enum intake_kind KINDS[RESOURCES] = {
+		[SERVICES] = INTAKE_SERVICE, [SLICES] = INTAKE_SLICE, [FRESH_SLICES] = INTAKE_SLICE, [NODES] = INTAKE_NODE,
+		[NAMESPACES] = INTAKE_NAMESPACE, [LEASES] = INTAKE_LEASE, [POOLS] = INTAKE_POOL, [ADVERTISEMENTS] = INTAKE_ADVERTISEMENT};
+	return KINDS[resource];
+}
+
 static void on_object(void *data, json_t *object)
 {
 	struct cluster_watch *w = data;
-	switch (w->resource) {
-	case SERVICES:
-		cluster_take_service(w->cluster, object);
-		break;
-	case SLICES:
-	case FRESH_SLICES:
-		take_slice(w->cluster, object);
-		break;
-	case NODES:
-		take_node(w->cluster, object);
-		break;
-	case NAMESPACES:
-		take_namespace(w->cluster, object);
-		break;
-	case LEASES:
-		put_lease(w->cluster, object, true);
-		break;
-	case POOLS:
-		cluster_take_pool(w->cluster, object);
-		break;
-	case ADVERTISEMENTS:
-		take_advertisement(w->cluster, object);
-		break;
-	case RESOURCES:
-		break;
+	struct cluster *c = w->cluster;
+	if (w->resource == LEASES && is_leader_lease(c, json_string_value(json_object_get(json_object_get(object, "metadata"), "name")))) {
+		c->leader_seen = true;
+		leadership_observe(c->leadership, object);
+		return;
 	}
-}
-
-static void drop_lease(struct cluster *c, const char *name)
-{
-	struct address a;
-	if (is_leader_lease(c, name))
-		leadership_observe(c->leadership, NULL);
-	else if (record_address(name, &a))
-		model_drop_record(&c->model, &a);
-	else if (foreign_record_address(name, &a))
-		model_drop_foreign(&c->model, &a);
-	else
-		model_drop_node_record(&c->model, name);
+	put(c, kind_of(w->resource), object, true);
+	c->services_changed |= w->resource == SERVICES;
 }
 
 static void on_gone(void *data, const char *key, json_t *last)
 {
 	struct cluster_watch *w = data;
 	struct cluster *c = w->cluster;
-	const char *slash = strchr(key, '/'), *name = slash ? slash + 1 : key;
-	switch (w->resource) {
-	case SERVICES:
-		model_drop_service(&c->model, key);
-		c->services_changed = true;
-		break;
-	case SLICES:
-	case FRESH_SLICES:   /* gone from one selection, it may be in the other */
-		if (!watcher_knows(c->watches[w->resource == SLICES ? FRESH_SLICES : SLICES].watcher, key) || last)
-			model_drop_slice(&c->model, key);
-		break;
-	case NODES:
-		model_drop_node(&c->model, name);
-		break;
-	case NAMESPACES:
-		model_drop_namespace(&c->model, name);
-		break;
-	case LEASES:
-		drop_lease(c, name);
-		break;
-	case POOLS:
-		model_drop_pool(&c->model, name);
-		break;
-	case ADVERTISEMENTS:
-		model_drop_advertisement(&c->model, name);
-		break;
-	case RESOURCES:
-		break;
+	const char *slash = strchr(key, '/');
+	if (w->resource == LEASES && is_leader_lease(c, slash ? slash + 1 : key)) {
+		leadership_observe(c->leadership, NULL);
+		return;
 	}
+	bool slices = w->resource == SLICES || w->resource == FRESH_SLICES;
+	if (slices && !last && watcher_knows(c->watches[w->resource == SLICES ? FRESH_SLICES : SLICES].watcher, key))
+		return;   /* gone from one selection, it is in the other */
+	intake_drop(&c->model, kind_of(w->resource), key);
+	c->services_changed |= w->resource == SERVICES;
 }
 
 static void note_answers(struct cluster *c)

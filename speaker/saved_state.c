@@ -6,6 +6,7 @@
 
 #include "config/base/memory.h"
 #include "speaker/election.h"
+#include "speaker/intake.h"
 #include "speaker/names.h"
 
 #define FORMAT 1
@@ -86,95 +87,46 @@ char *saved_state_encode(const struct model *m, const char *node, const struct a
 
 /* ---- reading ---- */
 
-static int put_node_records(struct model *m, const json_t *list, struct error *err)
+/* Takes json over. */
+static int put(struct model *m, enum intake_kind kind, json_t *json, struct error *err)
 {
-	size_t i;
-	json_t *item;
-	json_array_foreach(list, i, item) {
-		struct lease *lease;
-		struct node_record *record;
-		int rc = lease_decode(item, &lease, err);
-		if (rc < 0)
-			return rc;
-		rc = node_record_decode(lease, &record, err);
-		lease_free(lease);
-		if (rc < 0)
-			return rc;
-		model_put_node_record(m, record, true);
-	}
-	return 0;
+	int rc = intake_put(m, kind, json, true, err);
+	json_decref(json);
+	return rc;
 }
 
 static int put_record(struct model *m, const json_t *item, const char *node, json_t *ingress, struct error *err)
 {
 	const char *text = json_string_value(json_object_get(item, "address"));
 	struct address a;
-	struct lease *lease;
-	struct record *record;
 	int rc = text ? address_parse(text, &a, err) : error_set(err, -EINVAL, "an address is missing");
 	if (rc < 0)
 		return rc;
 	char *name = record_name(&a);
-	json_t *json = json_pack("{s:{s:s, s:s, s:s, s:s, s:{s:s, s:s}}, s:{s:s, s:I}}", "metadata", "name", name, "namespace", "saved", "uid", name,
-				 "resourceVersion", "1", "annotations", RECORD_SERVICES, SERVICE, RECORD_SERVICE_UIDS, "saved",
-				 "spec", "holderIdentity", node, "leaseTransitions", json_integer_value(json_object_get(item, "epoch")));
-	rc = lease_decode(json, &lease, err);
-	json_decref(json);
+	rc = put(m, INTAKE_LEASE, json_pack("{s:{s:s, s:s, s:s, s:s, s:{s:s, s:s}}, s:{s:s, s:I}}", "metadata", "name", name, "namespace", "saved", "uid", name,
+					    "resourceVersion", "1", "annotations", RECORD_SERVICES, SERVICE, RECORD_SERVICE_UIDS, "saved", "spec", "holderIdentity",
+					    node, "leaseTransitions", json_integer_value(json_object_get(item, "epoch"))), err);
 	free(name);
-	if (rc < 0)
-		return rc;
-	if (record_decode(lease, &record))
-		model_put_record(m, record, true);
-	lease_free(lease);
 	json_array_append_new(ingress, json_pack("{s:s}", "ip", text));
-	return 0;
+	return rc;
 }
 
+/* One Service with an endpoint that has all addresses, and our Node. */
 static int put_service(struct model *m, json_t *ingress, const char *node, struct error *err)
 {
-	struct service *service;
-	struct endpoint_slice *slice;
-	struct node *own;
-	json_t *json = json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:s, s:[{s:i}]}, s:{s:{s:O}}}", "metadata", "name", "saved", "namespace", "l2lb", "uid", "saved",
-				 "resourceVersion", "1", "spec", "type", "LoadBalancer", "ports", "port", 1, "status", "loadBalancer", "ingress", ingress);
-	int rc = service_decode(json, &service, err);
-	json_decref(json);
-	if (rc < 0)
-		return rc;
-	model_put_service(m, service);
-	json = json_pack("{s:{s:s, s:s, s:s, s:s, s:{s:s}}, s:[{s:[s], s:{s:b}}]}", "metadata", "name", "saved", "namespace", "l2lb", "uid", "slice",
-			 "resourceVersion", "1", "labels", "kubernetes.io/service-name", "saved", "endpoints", "addresses", "0.0.0.0", "conditions", "ready", 1);
-	rc = endpoint_slice_decode(json, &slice, err);
-	json_decref(json);
-	if (rc < 0)
-		return rc;
-	model_put_slice(m, slice);
-	json = json_pack("{s:{s:s, s:s, s:s}}", "metadata", "name", node, "uid", "node", "resourceVersion", "1");
-	rc = node_decode(json, &own, err);
-	json_decref(json);
+	int rc = put(m, INTAKE_SERVICE, json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:s, s:[{s:i}]}, s:{s:{s:O}}}", "metadata", "name", "saved", "namespace", "l2lb",
+						  "uid", "saved", "resourceVersion", "1", "spec", "type", "LoadBalancer", "ports", "port", 1, "status",
+						  "loadBalancer", "ingress", ingress), err);
 	if (rc == 0)
-		model_put_node(m, own);
-	return rc;
+		rc = put(m, INTAKE_SLICE, json_pack("{s:{s:s, s:s, s:s, s:s, s:{s:s}}, s:[{s:[s], s:{s:b}}]}", "metadata", "name", "saved", "namespace", "l2lb", "uid",
+						    "slice", "resourceVersion", "1", "labels", "kubernetes.io/service-name", "saved", "endpoints", "addresses",
+						    "0.0.0.0", "conditions", "ready", 1), err);
+	return rc < 0 ? rc : put(m, INTAKE_NODE, json_pack("{s:{s:s, s:s, s:s}}", "metadata", "name", node, "uid", "node", "resourceVersion", "1"), err);
 }
 
-static int put_config(struct model *m, json_t *range_list, json_t *interfaces, struct error *err)
+static json_t *config_object(const char *uid, const char *field, json_t *value)
 {
-	struct pool *pool;
-	struct advertisement *ad;
-	json_t *json = json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:O}}", "metadata", "name", "saved", "namespace", "saved", "uid", "pool", "resourceVersion", "1",
-				 "spec", "addresses", range_list);
-	int rc = pool_decode(json, &pool, err);
-	json_decref(json);
-	if (rc < 0)
-		return rc;
-	model_put_pool(m, pool);
-	json = json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:O}}", "metadata", "name", "saved", "namespace", "saved", "uid", "ad", "resourceVersion", "1",
-			 "spec", "interfaces", interfaces);
-	rc = advertisement_decode(json, &ad, err);
-	json_decref(json);
-	if (rc == 0)
-		model_put_advertisement(m, ad);
-	return rc;
+	return json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:O}}", "metadata", "name", "saved", "namespace", "saved", "uid", uid, "resourceVersion", "1", "spec", field, value);
 }
 
 static int fill(struct model *m, const json_t *state, const char *node, struct error *err)
@@ -190,12 +142,16 @@ static int fill(struct model *m, const json_t *state, const char *node, struct e
 	if (json_array_size(addresses) == 0 || json_array_size(range_list) == 0 || json_array_size(interfaces) == 0)
 		return error_set(err, -EINVAL, "nothing to resume");
 	json_t *ingress = json_array();
-	int rc = put_node_records(m, json_object_get(state, "nodes"), err);
+	int rc = 0;
+	json_array_foreach(json_object_get(state, "nodes"), i, item)
+		if (rc == 0)
+			rc = intake_put(m, INTAKE_LEASE, item, true, err);
 	json_array_foreach(addresses, i, item)
 		if (rc == 0)
 			rc = put_record(m, item, node, ingress, err);
 	rc = rc < 0 ? rc : put_service(m, ingress, node, err);
-	rc = rc < 0 ? rc : put_config(m, range_list, interfaces, err);
+	rc = rc < 0 ? rc : put(m, INTAKE_POOL, config_object("pool", "addresses", range_list), err);
+	rc = rc < 0 ? rc : put(m, INTAKE_ADVERTISEMENT, config_object("ad", "interfaces", interfaces), err);
 	json_decref(ingress);
 	if (rc < 0)
 		return rc;

@@ -7,6 +7,7 @@
 #include "config/base/log.h"
 #include "config/base/memory.h"
 #include "k8sclient/api.h"
+#include "speaker/intake.h"
 #include "speaker/names.h"
 
 #define PAGE 500
@@ -29,41 +30,6 @@ static void finish(struct snapshot *s, int rc, const char *why)
 	s->config.on_done(s->config.data, rc, why);
 }
 
-/* ---- decoding ---- */
-
-static void take_lease(struct snapshot *s, const json_t *object)
-{
-	struct lease *lease;
-	struct record *record;
-	struct node_record *node_record;
-	struct foreign_record *foreign;
-	struct address a;
-	struct error err = {""};
-	if (lease_decode(object, &lease, &err) < 0) {
-		log_warn("invalidObject", KV("kind", "Lease"), "%s", err.text);
-		return;
-	}
-	if (record_decode(lease, &record))
-		model_put_record(&s->model, record, true);
-	else if (foreign_record_address(lease->meta.name, &a) && foreign_record_decode(lease, &foreign, &err) == 0)
-		model_put_foreign(&s->model, foreign);
-	else if (strncmp(lease->meta.name, "node-", 5) == 0 && node_record_decode(lease, &node_record, &err) == 0)
-		model_put_node_record(&s->model, node_record, true);
-	if (*err.text)
-		log_warn("invalidObject", KV("kind", "Lease"), "%s", err.text);
-	lease_free(lease);
-}
-
-static void take_service(struct snapshot *s, const json_t *object)
-{
-	struct service *service;
-	struct error err;
-	if (service_decode(object, &service, &err) == 0)
-		model_put_service(&s->model, service);
-	else
-		log_warn("invalidObject", KV("kind", "Service"), "%s", err.text);
-}
-
 /* ---- reading ---- */
 
 static void on_page(void *data, const struct api_result *result)
@@ -82,10 +48,10 @@ static void on_page(void *data, const struct api_result *result)
 		return;
 	}
 	json_array_foreach(json_object_get(result->body, "items"), i, object) {
-		if (s->reading_services)
-			take_service(s, object);
-		else
-			take_lease(s, object);
+		enum intake_kind kind = s->reading_services ? INTAKE_SERVICE : INTAKE_LEASE;
+		struct error err;
+		if (intake_put(&s->model, kind, object, true, &err) < 0)
+			log_warn("invalidObject", KV("kind", intake_kind_name(kind)), "%s", err.text);
 	}
 	const char *token = json_string_value(json_object_get(json_object_get(result->body, "metadata"), "continue"));
 	if (token && *token) {

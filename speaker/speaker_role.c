@@ -10,8 +10,8 @@
 #include "speaker/owned_address.h"
 #include "speaker/presence.h"
 #include "speaker/resumption.h"
+#include "speaker/wakefulness.h"
 
-#define NAP CLOCK_S                       /* of sleep: so short a time costs no silence */
 #define EVERYTHING CLOCK_S                /* so often all addresses are looked at, for what has no event of its own */
 #define LEAVE_TIMEOUT (1800 * CLOCK_MS)  /* SIGTERM ends within 2 s */
 _Static_assert(OPTIONS_ANNOUNCE_TO <= SEGMENT_ANNOUNCE_TO, "each named host has a place");
@@ -39,7 +39,7 @@ struct speaker_role {
 	bool ready;                     /* synced, and all that is ours was looked at once */
 	bool alive;                     /* so we tell our peers */
 	int64_t evaluate_at;            /* when some address may change without an event */
-	int64_t tick_due;               /* when the loop should have woken at the latest; CLOCK_NEVER: it may sleep */
+	struct wakefulness wakefulness;
 	int64_t leave_by;
 	void (*on_left)(void *data);
 	void *left_data;
@@ -104,15 +104,21 @@ static void on_state(void *data, struct segment *s, const char *peer, enum liven
 	look_again(role);
 }
 
-/* After a silence somebody else may have what we have: both sides ask for their own addresses while they go on answering. */
-static void on_heard_again(void *data, struct segment *s, const char *peer)
+/* Somebody else may have what we have: we ask while we go on answering. */
+static void ask_for_own(struct speaker_role *role, struct segment *s)
 {
-	struct speaker_role *role = data;
 	struct owned_address *o, *tmp;
-	(void)peer;
 	HASH_ITER(hh, role->addresses, o, tmp)
 		if (segment_owns(s, address_to_v4(&o->core.address)))
 			segment_ask(s, address_to_v4(&o->core.address));
+}
+
+/* After a silence in either direction both sides ask. */
+static void on_heard_again(void *data, struct segment *s, const char *peer)
+{
+	struct speaker_role *role = data;
+	(void)peer;
+	ask_for_own(role, s);
 	look_again(role);
 }
 
@@ -186,37 +192,9 @@ static void on_links(void *data)
 
 /* ---- alive ---- */
 
-static void ask_for_own(const struct speaker_role *role, const struct owned_address *o)
+static void wake_up(struct speaker_role *role, int64_t now)
 {
-	uint32_t ip = address_to_v4(&o->core.address);
-	for (size_t i = 0; i < segments_count(role->segments); i++)
-		if (segment_owns(segments_at(role->segments, i), ip))
-			segment_ask(segments_at(role->segments, i), ip);
-}
-
-/* Stopped (SIGSTOP, a paused machine) for longer than others wait before they take over (the soonest verdict comes 1.7 intervals
- * after the last answer): what we think is ours may not be. Asked before any frame is answered. */
-static bool slept(void *data)
-{
-	struct speaker_role *role = data;
 	struct owned_address *o, *tmp;
-	int64_t now = clock_now(), due = role->tick_due, interval = role->options->liveness_interval;
-	if (role->stepping)   /* whatever it takes, we are at work */
-		return false;
-	role->tick_due = HASH_COUNT(role->addresses) ? now + interval : CLOCK_NEVER;
-	if (due == CLOCK_NEVER || now - due <= interval * 7 / 10)
-		return false;
-	if (now - due < NAP) {
-		/* On a busy machine that happens, and nobody takes over from a process alone: a guard answers with our MAC at most. Had
-		 * the whole machine stood still, its new owner is heard within a millisecond. What was asked meanwhile is answered late. */
-		log_info("napped", NO_KV, "this process did not run for %lld ms; it goes on, and asks whether others answer for its addresses",
-			 (long long)((now - due + interval) / CLOCK_MS));
-		HASH_ITER(hh, role->addresses, o, tmp)
-			ask_for_own(role, o);
-		return false;
-	}
-	log_warn("slept", NO_KV, "this process did not run for %lld ms; asking who answers for its addresses before it does again",
-		 (long long)((now - due + interval) / CLOCK_MS));
 	HASH_ITER(hh, role->addresses, o, tmp) {
 		ownership_woke(&o->core, now);
 		owned_address_hush(o);
@@ -224,7 +202,29 @@ static bool slept(void *data)
 	for (size_t i = 0; i < segments_count(role->segments); i++)
 		segment_woke(segments_at(role->segments, i));
 	look_again(role);
-	return true;
+}
+
+/* Asked before any frame is answered. */
+static bool slept(void *data)
+{
+	struct speaker_role *role = data;
+	int64_t now = clock_now(), lasted;
+	if (role->stepping)   /* whatever it takes, we are at work */
+		return false;
+	switch (wakefulness_turn(&role->wakefulness, now, &lasted)) {
+	case WAKEFULNESS_AWAKE:
+		break;
+	case WAKEFULNESS_NAPPED:
+		log_info("napped", NO_KV, "this process did not run for %lld ms; it goes on, and asks whether others answer for its addresses", (long long)(lasted / CLOCK_MS));
+		for (size_t i = 0; i < segments_count(role->segments); i++)
+			ask_for_own(role, segments_at(role->segments, i));
+		break;
+	case WAKEFULNESS_SLEPT:
+		log_warn("slept", NO_KV, "this process did not run for %lld ms; asking who answers for its addresses before it does again", (long long)(lasted / CLOCK_MS));
+		wake_up(role, now);
+		return true;
+	}
+	return false;
 }
 
 /* Alive means: I answer for everything that is mine (R1, finding 17). */
@@ -320,8 +320,8 @@ static void sleep_until(struct speaker_role *role, int64_t wake, int64_t now)
 		wake = clock_min(clock_min(wake, role->leave_by), role->everything_at);
 	}
 	role->evaluate_at = wake;
-	role->tick_due = HASH_COUNT(role->addresses) ? now + role->options->liveness_interval : CLOCK_NEVER;
-	deadline_set(&role->timer, clock_min(wake, role->tick_due));
+	wakefulness_rest(&role->wakefulness, HASH_COUNT(role->addresses) > 0, now);
+	deadline_set(&role->timer, clock_min(wake, role->wakefulness.due));
 }
 
 /* The API server has not said anything yet: by what we remember, if it is away for long. */
@@ -404,8 +404,7 @@ void speaker_role_step(void *data)
 	role->stepping = true;
 	step(role);
 	role->stepping = false;
-	if (role->tick_due != CLOCK_NEVER)   /* what the step took is not held against us */
-		role->tick_due = clock_now() + role->options->liveness_interval;
+	wakefulness_rest(&role->wakefulness, HASH_COUNT(role->addresses) > 0, clock_now());
 }
 
 static void on_due(void *data)
@@ -466,7 +465,7 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 	role->node = options->node_name;
 	role->seen_revision = cluster_model(cluster)->revision - 1;
 	role->seen_scenery = model_scenery(cluster_model(cluster)) - 1;
-	role->tick_due = CLOCK_NEVER;
+	wakefulness_init(&role->wakefulness, options->liveness_interval);
 	role->tally = config.tally = tally_new();
 	role->census = CENSUS_TIMES;
 	role->census.silence = options->foreign_silence;

@@ -59,9 +59,9 @@ FAULTS = [
           "bool proven = p->proof[0];", ["liveness_times", "liveness"]),
     Fault("own deafness not noticed: one that releases stops unheard", "speaker/ownership.c", "(v->connected && reached(o->since + RELEASE_TIME, now, wakep))",
           "reached(o->since + RELEASE_TIME, now, wakep)", ["ownership_times", "ownership"]),
-    Fault("stale frames answered after a stop: sleep is not noticed", "speaker/speaker_role.c", "if (due == CLOCK_NEVER || now - due <= interval * 7 / 10)",
-          "if (true)", rows=[("stopped", 40)]),
-    Fault("stale frames answered after a stop: sleep is noticed too late", "speaker/speaker_role.c", "now - due <= interval * 7 / 10", "now - due <= 7 * CLOCK_S",
+    Fault("stale frames answered after a stop: sleep is not noticed", "speaker/wakefulness.c", "if (due == CLOCK_NEVER)", "if (true)",
+          ["wakefulness"], rows=[("stopped", 40)]),
+    Fault("stale frames answered after a stop: sleep is noticed too late", "speaker/wakefulness.c", "#define NAP CLOCK_S", "#define NAP (7 * CLOCK_S)",
           rows=[("stopped", 40)]),
     Fault("stale frames answered after a stop: what was ours is not checked", "speaker/speaker_role.c", "\t\townership_woke(&o->core, now);\n", "", rows=[("stopped", 60)]),
 ]

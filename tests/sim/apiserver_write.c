@@ -5,6 +5,7 @@
 
 #include "config/base/memory.h"
 #include "tests/sim/apiserver_state.h"
+#include "tests/sim/merge_patch.h"
 
 /* ---- storing ---- */
 
@@ -262,25 +263,6 @@ int simapi_update(struct simapi *s, const struct simquery *q, const json_t *body
 	return code;
 }
 
-/* RFC 7386 */
-static void merge(json_t *target, const json_t *change)
-{
-	const char *key;
-	json_t *value;
-	json_object_foreach((json_t *)change, key, value) {
-		json_t *old = json_object_get(target, key);
-		if (json_is_null(value)) {
-			json_object_del(target, key);
-		} else if (json_is_object(value)) {
-			if (!json_is_object(old))
-				json_object_set_new(target, key, old = json_object());
-			merge(old, value);
-		} else {
-			json_object_set_new(target, key, json_deep_copy(value));
-		}
-	}
-}
-
 int simapi_patch(struct simapi *s, const struct simquery *q, const json_t *change, json_t **replyp, struct simerror *e)
 {
 	char *key;
@@ -293,7 +275,7 @@ int simapi_patch(struct simapi *s, const struct simquery *q, const json_t *chang
 		code = simfail(e, 400, "BadRequest", "error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}");
 	} else {
 		object = json_deep_copy(old);
-		merge(object, change);
+		merge_patch(object, change);
 		code = simkind_decode(q->kind, object, e);
 		if (code == 400)   /* the result of a patch that does not fit the type is invalid, not malformed */
 			code = siminvalid(e, "patch", "Invalid value");

@@ -223,7 +223,7 @@ void __wrap_responder_guard(struct responder *r, uint32_t address, const struct 
 void observer_woke(struct host *h)
 {
 	seen.woke_at[h->index] = world.now;
-	seen.woke_late[h->index] = world.now - h->process->stopped_at > CLOCK_S + 2 * world.interval;   /* speaker_role.c: less is a nap */
+	seen.woke_late[h->index] = world.now - h->process->stopped_at > CLOCK_S + 2 * world.interval;   /* wakefulness.c: less is a nap */
 }
 
 static void say_frame(const struct host *from, const struct arp_frame *f, const char *ip)

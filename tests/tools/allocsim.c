@@ -17,6 +17,7 @@
 #include "config/base/memory.h"
 #include "speaker/allocator.h"
 #include "speaker/names.h"
+#include "tests/sim/merge_patch.h"
 
 #define NAMESPACE "metallb-system"
 #define ROUNDS 200   /* more mean that it never comes to rest */
@@ -62,25 +63,6 @@ static json_t *of_kind(const struct sim *s, const char *kind)
 	return json_object_get(s->objects, kind);
 }
 
-/* RFC 7386 */
-static void merge(json_t *target, const json_t *patch)
-{
-	const char *key;
-	json_t *value;
-	json_object_foreach((json_t *)patch, key, value) {
-		json_t *old = json_object_get(target, key);
-		if (json_is_null(value)) {
-			json_object_del(target, key);
-		} else if (json_is_object(value)) {
-			if (!json_is_object(old))
-				json_object_set_new(target, key, old = json_object());
-			merge(old, value);
-		} else {
-			json_object_set(target, key, value);
-		}
-	}
-}
-
 static json_t *stamp(struct sim *s, const char *kind, json_t *object)
 {
 	json_t *meta = metadata_of(object);
@@ -107,7 +89,7 @@ static json_t *save(struct sim *s, const char *kind, const json_t *change)
 	char *key = object_key(change);
 	json_t *old = json_object_get(of_kind(s, kind), key), *now = json_deep_copy(old ? old : change);
 	if (old)
-		merge(now, change);
+		merge_patch(now, change);
 	else
 		stamp(s, kind, now);
 	tidy(kind, now, old);
