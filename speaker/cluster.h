@@ -35,7 +35,6 @@ bool cluster_synced(const struct cluster *c);
 
 /* The API server answers our watches; since: the moment it did so again (clock.h), for rules that must not trust what an
  * outage left behind. */
-#define CLUSTER_TRUST_AFTER (60 * CLOCK_S)   /* a NotReady may be left over from an outage for so long */
 bool cluster_api_answers(const struct cluster *c);
 int64_t cluster_answers_since(const struct cluster *c);
 const char *cluster_trouble(const struct cluster *c);   /* why not, one line; NULL: it answers, or was not asked yet */

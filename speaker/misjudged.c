@@ -57,7 +57,7 @@ void misjudged_took(struct misjudged *m, const char *node, int64_t now)
 	s->took_at = now;
 }
 
-bool misjudged_announces(struct misjudged *m, const char *node, int64_t now)
+bool misjudged_records(struct misjudged *m, const char *node, int64_t now)
 {
 	struct suspect *s = find(m, node);
 	if (!s || s->took_at == INT64_MIN || now - s->took_at > PROOF)
@@ -67,6 +67,12 @@ bool misjudged_announces(struct misjudged *m, const char *node, int64_t now)
 	s->until = now + s->pause;
 	s->took_at = INT64_MIN;
 	return true;
+}
+
+bool misjudged_announces(struct misjudged *m, const char *node, const struct record *record, int64_t now)
+{
+	bool handed = record && (strcmp(record->holder, node) == 0 || strcmp(record->successor, node) == 0);
+	return !handed && misjudged_records(m, node, now);
 }
 
 bool misjudged_is(const struct misjudged *m, const char *node, int64_t now, int64_t *untilp)

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "speaker/records.h"
+
 struct misjudged;
 
 struct misjudged *misjudged_new(void);
@@ -16,8 +18,12 @@ void misjudged_free(struct misjudged *m);   /* NULL is fine */
 /* An address was taken from this node because it was silent. */
 void misjudged_took(struct misjudged *m, const char *node, int64_t now);
 
-/* It announces one that we answer for. True: so it was alive, and that is news. */
-bool misjudged_announces(struct misjudged *m, const char *node, int64_t now);
+/* It announces one that we answer for; record: of that one, or NULL. By a handover it may. True: so it was alive, and that is
+ * news. */
+bool misjudged_announces(struct misjudged *m, const char *node, const struct record *record, int64_t now);
+
+/* Silent as it is for us, it has recorded over us what we took from it. */
+bool misjudged_records(struct misjudged *m, const char *node, int64_t now);
 
 /* Nothing is to be taken from it; *untilp (may be NULL): until when. */
 bool misjudged_is(const struct misjudged *m, const char *node, int64_t now, int64_t *untilp);

@@ -11,7 +11,6 @@
 #define WRITE_TIMEOUT (5 * CLOCK_S)
 #define PROBE_TIMEOUT (500 * CLOCK_MS)   /* of a write while the API server is away: does it answer again? */
 #define START_GRACE (10 * CLOCK_S)       /* after our start others of the same DaemonSet may be on their way */
-#define UNWATCHED (CLOCK_S)              /* nobody asked for so long whether we are alive: nobody would guard us */
 #define LINKS_MAX 16
 
 static struct model *model_of(const struct owned_address *o)
@@ -129,23 +128,13 @@ static enum holder_fate fate_of(const struct owned_address *o, const struct segm
 		return HOLDER_NONE;
 	if (strcmp(holder, node_of(o)) == 0)
 		return HOLDER_ME;
-	enum liveness_state state = s ? segment_liveness(s, holder) : LIVENESS_UNKNOWN;
-	if (state == LIVENESS_DEAD || (state == LIVENESS_SPEAKER_DOWN && !o->context->options->guard))
-		return HOLDER_DEAD;
-	if (state == LIVENESS_SPEAKER_DOWN)
-		return HOLDER_SPEAKER_DOWN;
-	if (state == LIVENESS_ALIVE || (s && !segment_undecided(s, holder)))
-		return HOLDER_PRESENT;
-	/* The wire cannot judge: the Node object may. Its absence says more than a NotReady, which an API outage may have left. */
 	const struct node *node = model_node(model_of(o), holder);
-	if (!cluster_api_answers(cluster))
-		return HOLDER_PRESENT;
-	/* It says itself that it has no link for the address: if it lived it would have passed it on. */
-	if (model_node_record(model_of(o), holder) && election_check(model_of(o), record_of(o), holder) == ELECTION_NO_LINK)
-		return HOLDER_GONE;
-	if (node && node->ready)
-		return HOLDER_PRESENT;
-	return !node || now - cluster_answers_since(cluster) > CLUSTER_TRUST_AFTER ? HOLDER_GONE : HOLDER_PRESENT;
+	struct holder_evidence e = {
+		.wire = s ? segment_liveness(s, holder) : LIVENESS_UNKNOWN, .wire_judges = s && !segment_undecided(s, holder),
+		.guard = o->context->options->guard, .api = cluster_api_answers(cluster), .api_for = now - cluster_answers_since(cluster),
+		.node = node, .ready = node && node->ready};
+	e.linkless = !e.wire_judges && model_node_record(model_of(o), holder) && election_check(model_of(o), record_of(o), holder) == ELECTION_NO_LINK;
+	return holder_fate_of(&e);
 }
 
 /* Of which state of the model it is to be looked at: its own record's, and for one that was never owned that of all records. */
@@ -238,7 +227,7 @@ static bool is_mute(const struct owned_address *o)
 	return owned_address_is_answered(o);
 }
 
-/* Whether and to whom it is to go without any fault; and when our process ends and nobody would guard for us, to anybody. */
+/* Whether and to whom it is to go without any fault. */
 static void plan_move(struct owned_address *o, struct ownership_view *v, const struct segment *s, int64_t now, int64_t *wakep)
 {
 	if (!ownership_answers(&o->core) || strcmp(v->record->holder, node_of(o)) != 0) {
@@ -250,10 +239,7 @@ static void plan_move(struct owned_address *o, struct ownership_view *v, const s
 		up[i] = !s || strcmp(o->candidates[i].node, node_of(o)) == 0 || !is_down(segment_liveness(s, o->candidates[i].node));
 	struct planned_view view = {.me = node_of(o), .record = v->record, .candidates = o->candidates, .up = up, .n = o->n_candidates};
 	struct planned_step step = planned_move_step(&o->planned, &view, now);
-	bool unwatched = v->leaving && (!s || now - segment_watched_at(s) > UNWATCHED);
 	v->move_to = step.target;
-	for (size_t i = 0; unwatched && !v->move_to && i < v->n_candidates; i++)
-		v->move_to = strcmp(v->candidates[i], node_of(o)) != 0 ? v->candidates[i] : NULL;
 	v->clear_successor = step.clear;
 	*wakep = clock_min(*wakep, step.wake);
 	if (step.refusal != PLANNED_ACCEPTED)
@@ -268,19 +254,19 @@ static struct ownership_view view_of(struct owned_address *o, const struct recor
 	const struct model *m = model_of(o);
 	const struct segment *s = segment_for(o);
 	struct ownership_view v = {.me = node_of(o), .record = r, .leaving = context->leaving, .api = cluster_api_answers(context->cluster),
-				   .interval = context->options->liveness_interval, .connected = s && segment_connected(s)};
+				   .interval = context->options->liveness_interval, .connected = s && segment_connected(s), .watched_at = s ? segment_watched_at(s) : INT64_MIN / 2};
 	view_candidates(o, s, &v, up);
 	if (!r)
 		return v;
 	const char *holder = ownership_holder(&o->core, r);
 	v.fate = fate_of(o, s, holder, now);
-	v.record_dead = holder != r->holder && strcmp(holder, r->holder) != 0 && fate_of(o, s, r->holder, now) == HOLDER_DEAD;
+	v.record_dead = strcmp(holder, r->holder) != 0 && fate_of(o, s, r->holder, now) == HOLDER_DEAD;
 	v.served = election_user(m, r) && any_endpoint(m, r);
 	v.refused = model_is_refused(m, r);
 	v.mute = !v.eligible && ownership_answers(&o->core) && is_mute(o);
 	v.guard = (v.fate == HOLDER_SPEAKER_DOWN || ownership_guards(&o->core)) && guards_somewhere(o, r, ownership_guarded_node(&o->core, r));
-	if (o->core.state == OWNERSHIP_OWNED && !o->core.from && v.fate == HOLDER_DEAD)   /* he has recorded it over us, so he lives (R5) */
-		misjudged_announces(context->misjudged, holder, now);
+	if (ownership_overwritten(&o->core, r, v.fate))
+		misjudged_records(context->misjudged, holder, now);
 	v.misjudged = misjudged_is(context->misjudged, holder, now, wakep);
 	plan_move(o, &v, s, now, wakep);
 	/* Who comes from MetalLB keeps the owner of each address, in whatever order our speakers start. */

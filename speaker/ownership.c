@@ -22,6 +22,7 @@
 #define YIELD_BETTER (120 * CLOCK_MS)
 #define YIELD_ASKS 2u
 #define YIELD_DECIDED (60 * CLOCK_MS)   /* after the first question */
+#define UNWATCHED CLOCK_S               /* no peer asked for so long whether we are alive */
 #define STOP_ASK (150 * CLOCK_MS)       /* a guard tells us by itself; asking is for the frame that was lost */
 #define STOP_SPACING (60 * CLOCK_MS)
 #define STOP_UNGUARDED (700 * CLOCK_MS) /* nobody guards this one: it is moved */
@@ -49,7 +50,7 @@ const char *ownership_state_name(enum ownership_state state)
 
 void ownership_init(struct ownership *o, const struct address *a, int64_t now)
 {
-	*o = (struct ownership){.address = *a, .plan_at = CLOCK_NEVER, .audit_at = CLOCK_NEVER, .since = now, .defended_at = LONG_AGO,
+	*o = (struct ownership){.address = *a, .plan_at = CLOCK_NEVER, .since = now, .defended_at = LONG_AGO,
 				.war_began = LONG_AGO, .claimed_at = LONG_AGO, .guard_heard = LONG_AGO, .rival_at = LONG_AGO, .doubted_at = LONG_AGO, .epoch = -1};
 }
 
@@ -103,6 +104,11 @@ const char *ownership_guarded_node(const struct ownership *o, const struct recor
 	return o->guarded ? o->guarded : ownership_holder(o, record);
 }
 
+bool ownership_overwritten(const struct ownership *o, const struct record *record, enum holder_fate fate)
+{
+	return o->state == OWNERSHIP_OWNED && !o->from && *record->holder && fate == HOLDER_DEAD;
+}
+
 static void believe(struct ownership *o, const char *peer, const struct record *record)
 {
 	mem_replace(&o->believed, peer);
@@ -116,7 +122,7 @@ static void enter(struct ownership *o, enum ownership_state state, int64_t now)
 		return;
 	o->state = state;
 	o->since = now;
-	o->plan_at = o->audit_at = CLOCK_NEVER;
+	o->plan_at = CLOCK_NEVER;
 	o->handed_at = o->stopping_at = 0;
 	o->asked = 0;
 	mem_replace(&o->guarded, NULL);
@@ -164,6 +170,12 @@ static enum ownership_action look(struct ownership *o, int64_t now)
 	o->in_flight = o->looking = true;
 	o->called_at = now;
 	return OWNERSHIP_LOOK;
+}
+
+/* By the record. */
+static bool mine(const struct ownership_view *v)
+{
+	return strcmp(v->record->holder, v->me) == 0;
 }
 
 /* Our place among the candidates; n_candidates when we are none. */
@@ -232,20 +244,25 @@ static int64_t delay_of(const struct ownership_view *v)
 	return (int64_t)k * CLAIM_STEP;
 }
 
-/* The wire said another than the record does, and he should have recorded it by now: we look again, and the record decides.
- * Else one that withdrew before he had recorded it would leave it dark. */
-static bool audit_due(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+/* The wire said another than the record does, and he should have recorded it by now; sooner when the record has gone on to
+ * somebody who is dead since: then each knows better than the other, and nobody would take it. Does he answer? If not he is
+ * believed no longer, and the record decides. */
+static enum ownership_action audit(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	if (!v->api || strcmp(ownership_holder(o, v->record), v->record->holder) == 0) {
-		o->audit_at = CLOCK_NEVER;
-		return false;
+	if (!v->api || strcmp(ownership_holder(o, v->record), v->record->holder) == 0)
+		return OWNERSHIP_NOTHING;
+	if (o->doubted_at <= o->claimed_at) {
+		if (!reached(o->claimed_at + (v->record_dead ? DOUBT : BELIEF), now, wakep))
+			return OWNERSHIP_NOTHING;
+		o->doubted_at = now;
+		*wakep = clock_min(*wakep, now + DOUBT_ANSWERED);
+		return OWNERSHIP_ASK;
 	}
-	if (o->audit_at == CLOCK_NEVER)
-		o->audit_at = now + BELIEF;
-	if (!reached(o->audit_at, now, wakep))
-		return false;
-	o->audit_at = CLOCK_NEVER;
-	return true;
+	if (!reached(o->doubted_at + DOUBT_ANSWERED, now, wakep))
+		return OWNERSHIP_NOTHING;
+	mem_replace(&o->believed, NULL);
+	*wakep = now + CLOCK_MS;
+	return look(o, now);
 }
 
 /* The record names us, and we do not answer. */
@@ -323,42 +340,17 @@ static enum ownership_action take(struct ownership *o, const struct ownership_vi
 	return can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, v->me, now) : OWNERSHIP_NOTHING;
 }
 
-/* The record goes on to somebody who is dead by now, and an older owner was heard after that (it came back and had yet to read
- * it): each knows better than the other, and nobody would take it. Asked, unless it is heard; and believed no longer if in vain. */
-static bool believed_in_vain(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep, bool *askp)
-{
-	if (!v->record_dead || !v->api || !v->eligible || v->leaving)
-		return false;
-	if (o->doubted_at > o->claimed_at)
-		return reached(o->doubted_at + DOUBT_ANSWERED, now, wakep);
-	if (reached(o->claimed_at + DOUBT, now, wakep)) {
-		o->doubted_at = now;
-		*wakep = clock_min(*wakep, now + DOUBT_ANSWERED);
-		*askp = true;
-	}
-	return false;
-}
-
 static enum ownership_action idle(struct ownership *o, const struct ownership_view *v, bool appointed, int64_t now, int64_t *wakep)
 {
 	if (v->refused) {   /* nobody may announce it before the stranger has gone */
 		o->plan_at = CLOCK_NEVER;
 		return OWNERSHIP_NOTHING;
 	}
-	if (strcmp(v->record->holder, v->me) == 0)
+	if (mine(v))
 		return mine_by_record(o, v, appointed, now, wakep);
-	if (audit_due(o, v, now, wakep)) {
-		mem_replace(&o->believed, NULL);
-		return look(o, now);
-	}
-	bool ask = false;
-	if (believed_in_vain(o, v, now, wakep, &ask)) {
-		mem_replace(&o->believed, NULL);
-		*wakep = now + CLOCK_MS;
-		return OWNERSHIP_NOTHING;
-	}
-	if (ask)
-		return OWNERSHIP_ASK;
+	enum ownership_action doubt = audit(o, v, now, wakep);
+	if (doubt != OWNERSHIP_NOTHING)
+		return doubt;
 	if (v->eligible && !v->leaving && v->api && strcmp(v->record->successor, v->me) == 0)   /* R10: the owner stops on hearing us */
 		return claim(o, v, now, wakep);
 	/* Its owner has just been heard: it is coming back, and says so to our questions as well, or will be missed again. */
@@ -391,12 +383,12 @@ static enum ownership_action to_rival(struct ownership *o, const struct ownershi
 static bool defends(const struct ownership *o, const struct ownership_view *v, bool api)
 {
 	bool worse = rank(v, v->me) > rank(v, o->rival);
-	bool took_it = held_before(o, o->rival) || record_held_before(v->record, o->rival), mine = v->fate == HOLDER_ME;
+	bool took_it = held_before(o, o->rival) || record_held_before(v->record, o->rival);
 	if (api)
-		return mine || (o->from && held_before(o, v->record->holder));
+		return mine(v) || (o->from && held_before(o, v->record->holder));
 	if (o->defences >= WAR_END || (o->defences >= WAR_RANK && worse))
 		return false;
-	return took_it || (!mine && !worse);
+	return took_it || (!mine(v) && !worse);
 }
 
 static enum ownership_action settle_rivalry(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
@@ -440,10 +432,15 @@ static enum ownership_action settle_rivalry(struct ownership *o, const struct ow
 	return OWNERSHIP_DEFEND;
 }
 
+/* R10: when our process ends nobody would guard, so it has to go to another. */
+static bool unwatched(const struct ownership_view *v, int64_t now)
+{
+	return now - v->watched_at > UNWATCHED;
+}
+
 static enum ownership_action owned(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	bool mine = strcmp(v->record->holder, v->me) == 0;
-	if (mine) {
+	if (mine(v)) {
 		mem_replace(&o->from, NULL);
 		forget_before(o);
 		o->audits = 0;
@@ -454,19 +451,19 @@ static enum ownership_action owned(struct ownership *o, const struct ownership_v
 		enter(o, OWNERSHIP_IDLE, now);   /* withdrawn; the record keeps our name for when it can be served again */
 		return OWNERSHIP_NOTHING;
 	}
-	if (!mine && (!o->from || !held_before(o, v->record->holder))) {
+	if (!mine(v) && (!o->from || !held_before(o, v->record->holder))) {
 		enter(o, OWNERSHIP_RELEASING, now);   /* the record is another's, or another successor has recorded it first */
 		return OWNERSHIP_NOTHING;
 	}
 	if (o->rival)
 		return settle_rivalry(o, v, now, wakep);
-	if (v->leaving && !v->move_to) {
+	if (v->leaving && !v->move_to && !(unwatched(v, now) && next_successor(v))) {
 		enter(o, OWNERSHIP_STOPPING, now);
 		return OWNERSHIP_NOTHING;
 	}
 	if (o->from)
 		return can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, v->me, now) : OWNERSHIP_NOTHING;
-	if (v->move_to) {
+	if (v->move_to || v->leaving) {
 		enter(o, OWNERSHIP_MOVING, now);
 		return OWNERSHIP_NOTHING;
 	}
@@ -484,7 +481,7 @@ static enum ownership_action owned(struct ownership *o, const struct ownership_v
 static enum ownership_action moving(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
 	const char *successor = v->record->successor;
-	if (strcmp(v->record->holder, v->me) != 0) {
+	if (!mine(v)) {
 		enter(o, OWNERSHIP_RELEASING, now);   /* he has written it, and is about to be heard */
 		return OWNERSHIP_NOTHING;
 	}
@@ -511,7 +508,7 @@ static enum ownership_action releasing(struct ownership *o, const struct ownersh
 	/* Heard since, or before he had recorded it: whatever was thought of his node. */
 	if (o->rival && (o->rival_at >= o->since || strcmp(o->rival, v->record->holder) == 0))
 		return to_rival(o, v, now);
-	if (strcmp(v->record->holder, v->me) == 0) {
+	if (mine(v)) {
 		enter(o, OWNERSHIP_OWNED, now);
 		return OWNERSHIP_NOTHING;
 	}
@@ -557,7 +554,7 @@ static enum ownership_action stopping(struct ownership *o, const struct ownershi
 		return OWNERSHIP_NOTHING;
 	}
 	const char *successor = next_successor(v);
-	if (v->move_to || (successor && v->api && strcmp(v->record->holder, v->me) == 0 && reached(o->since + STOP_UNGUARDED, now, wakep))) {
+	if (v->move_to || (successor && v->api && mine(v) && reached(o->since + STOP_UNGUARDED, now, wakep))) {
 		enter(o, OWNERSHIP_MOVING, now);
 		return OWNERSHIP_NOTHING;
 	}
@@ -619,7 +616,7 @@ static enum ownership_action check(struct ownership *o, const struct ownership_v
 		*wakep = clock_min(*wakep, now + CLOCK_MS);
 		return OWNERSHIP_NOTHING;
 	}
-	if (strcmp(v->record->holder, v->me) != 0 && !o->from)   /* nobody else has it, whatever the record says */
+	if (!mine(v) && !o->from)   /* nobody else has it, whatever the record says */
 		take_from(o, v->record->holder, v->record);
 	enter(o, OWNERSHIP_OWNED, now);
 	return OWNERSHIP_NOTHING;
@@ -633,7 +630,7 @@ static enum ownership_action step_state(struct ownership *o, const struct owners
 	case OWNERSHIP_IDLE:
 		return idle(o, v, appointed, now, wakep);
 	case OWNERSHIP_CLAIMING:
-		if (strcmp(v->record->holder, v->me) == 0)
+		if (mine(v))
 			enter(o, v->eligible ? OWNERSHIP_OWNED : OWNERSHIP_IDLE, now);
 		else if (!o->in_flight)
 			enter(o, OWNERSHIP_IDLE, now);
@@ -723,7 +720,6 @@ void ownership_claimed(struct ownership *o, const char *peer, const struct recor
 	if (o->state == OWNERSHIP_CHECK || o->state == OWNERSHIP_GUARDING)
 		enter(o, OWNERSHIP_IDLE, now);
 	believe(o, peer, record);
-	o->audit_at = CLOCK_NEVER;
 	o->plan_at = CLOCK_NEVER;   /* somebody was faster */
 }
 

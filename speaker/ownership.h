@@ -4,6 +4,7 @@
 #ifndef SPEAKER_OWNERSHIP_H
 #define SPEAKER_OWNERSHIP_H
 
+#include "speaker/holder_fate.h"
 #include "speaker/records.h"
 
 enum ownership_state {
@@ -20,15 +21,6 @@ enum ownership_state {
 	OWNERSHIP_STATES
 };
 const char *ownership_state_name(enum ownership_state state);
-
-enum holder_fate {
-	HOLDER_NONE,          /* the record names nobody */
-	HOLDER_ME,
-	HOLDER_PRESENT,       /* alive, as far as anybody can tell */
-	HOLDER_SPEAKER_DOWN,  /* its node is alive, its speaker is not, proven; it may be guarded */
-	HOLDER_DEAD,          /* silent on the wire, proven */
-	HOLDER_GONE,          /* not a node any more, or NotReady where the wire cannot judge */
-};
 
 enum ownership_action {
 	OWNERSHIP_NOTHING,
@@ -48,6 +40,7 @@ struct ownership_view {
 	bool eligible;                       /* we may answer */
 	bool mute;                           /* no link of ours for it works: we cannot answer */
 	bool leaving;                        /* our process ends: nothing new is taken or guarded */
+	int64_t watched_at;                  /* when a peer last asked whether we are alive: else nobody would guard for us */
 	const char *move_to;                 /* a planned move is wanted, to this node; NULL: none */
 	bool clear_successor;                /* whom the record names cannot have it, and nobody else is to */
 	bool refused;                        /* the record's holder gives it up to a stranger */
@@ -95,7 +88,6 @@ struct ownership {
 	char *believed;        /* who had it last on the wire, when that is newer than the record; else NULL */
 	int64_t believed_epoch;
 	int64_t doubted_at;    /* IDLE: when it was asked whether he who is believed to have it does */
-	int64_t audit_at;      /* IDLE, another one than the record says: when to look; CLOCK_NEVER: no doubt */
 	unsigned audits;       /* CHECKs of what the record says is ours and another has */
 	int64_t epoch;         /* of the record seen last; -1: none since start or sleep */
 	int64_t since;         /* of the state */
@@ -138,6 +130,9 @@ void ownership_link_back(struct ownership *o, int64_t now);
 
 /* Who has the address, by the newest of record and wire (finding 7: records lag behind takeovers). "" : nobody. */
 const char *ownership_holder(const struct ownership *o, const struct record *record);
+
+/* Recorded as ours before, it is another's now, who is dead by our verdict (fate): he lives, and our verdict was false (R5). */
+bool ownership_overwritten(const struct ownership *o, const struct record *record, enum holder_fate fate);
 
 /* For whom we guard or would guard it. */
 const char *ownership_guarded_node(const struct ownership *o, const struct record *record);

@@ -158,8 +158,7 @@ static void on_claim(void *data, struct segment *s, uint32_t address, const stru
 	if (!o || !peer)
 		return;
 	const struct record *r = model_record(model_of(role), &a);
-	bool by_record = r && (strcmp(r->holder, peer) == 0 || strcmp(r->successor, peer) == 0);   /* it is handed to him */
-	if (!answer && !by_record && ownership_answers(&o->core) && misjudged_announces(role->context.misjudged, peer, clock_now()))
+	if (!answer && ownership_answers(&o->core) && misjudged_announces(role->context.misjudged, peer, r, clock_now()))
 		log_warn("misjudged", KV("peer", peer), "node %s was taken for dead and is not: this node takes nothing from it for a while", peer);
 	ownership_claimed(&o->core, peer, r, clock_now());
 	o->news = true;
@@ -392,8 +391,8 @@ static void step(struct speaker_role *role)
 		wake = clock_min(wake, resumption_deadline(role->resumption, true));
 	}
 	/* Rules about an outage ripen without any event. */
-	if (cluster_api_answers(role->cluster) && now - cluster_answers_since(role->cluster) <= CLUSTER_TRUST_AFTER)
-		wake = clock_min(wake, cluster_answers_since(role->cluster) + CLUSTER_TRUST_AFTER + CLOCK_MS);
+	if (cluster_api_answers(role->cluster) && now - cluster_answers_since(role->cluster) <= HOLDER_TRUST)
+		wake = clock_min(wake, cluster_answers_since(role->cluster) + HOLDER_TRUST + CLOCK_MS);
 	sleep_until(role, wake, now);
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 MEMORY = 2 << 30
-HISTORIES = {"test_allocator_property": 200, "test_ownership": 20}   # SEEDS: a part of those that are random is enough for nearly all
+HISTORIES = {"test_allocator_property": 200, "test_ownership_random": 20}   # SEEDS: a part of those that are random is enough for nearly all
 # What is surely a mistake, but only a warning to the compiler: such a variant is none.
 STRICT = ["-Werror=incompatible-pointer-types", "-Werror=int-conversion", "-Werror=discarded-qualifiers"]
 CHECKED = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -19,11 +19,14 @@ CHECKED_ENV = {"ASAN_OPTIONS": "hard_rss_limit_mb=1000:exitcode=99:malloc_contex
 
 # Unit test programs by file. What is missing here makes survivors of what they would have caught, and what is too much costs time.
 TESTS = {
-    "speaker/ownership.c": ["ownership_times", "ownership"],
+    "speaker/ownership.c": ["ownership_times", "ownership", "ownership_random"],
     "speaker/election.c": ["election", "spread", "relocation", "saved_state"],
     "speaker/planned_move.c": ["planned_move"],
     "speaker/spread.c": ["spread", "election"],
     "speaker/misjudged.c": ["misjudged"],
+    "speaker/holder_fate.c": ["holder_fate"],
+    "speaker/wakefulness.c": ["wakefulness"],
+    "speaker/intake.c": ["intake", "saved_state"],
     "speaker/allocator.c": ["allocator", "allocator_property", "allocator_sim", "strangers"],
     "speaker/allocation_choice.c": ["allocator", "allocator_property", "allocator_sim", "strangers"],
     "speaker/sharing.c": ["allocator", "allocator_property", "allocator_sim"],

@@ -261,4 +261,23 @@ static inline bool support_chance(uint64_t *state, unsigned percent)
 	return support_pick(state, 100) < percent;
 }
 
+#define ETH0(address) "[{'name': 'eth0', 'mac': '02:00:00:00:00:01', 'addresses': ['" address "']}]"
+#define SERVES(node) "{'nodeName': '" node "', 'conditions': {'ready': true}}"
+
+/* The home lab: three nodes, one pool, one Service with an endpoint on worker-1. */
+static inline void support_home(struct model *m)
+{
+	model_init(m, "", false);
+	support_node(m, "k8s-control", "'role': 'control'", "{'type': 'Ready', 'status': 'True'}");
+	support_node(m, "worker-1", "'role': 'worker', 'zone': 'a'", "{'type': 'Ready', 'status': 'True'}");
+	support_node(m, "worker-2", "'role': 'worker', 'zone': 'b'", "{'type': 'Ready', 'status': 'False'}");
+	support_node_record(m, "k8s-control", ETH0("192.168.122.10/24"));
+	support_node_record(m, "worker-1", ETH0("192.168.122.11/24"));
+	support_node_record(m, "worker-2", ETH0("192.168.122.12/24"));
+	support_pool(m, "default-pool", "'addresses': ['192.168.122.100-192.168.122.150', 'fd00::/120']");
+	support_advertisement(m, "all", "");
+	support_service(m, (struct support_service){.labels = "'app': 'web'"});
+	support_slice(m, "web-1", "web", SERVES("worker-1"));
+}
+
 #endif

@@ -3,25 +3,7 @@
 #include "speaker/election.h"
 #include "tests/unit/support.h"
 
-#define ETH0(address) "[{'name': 'eth0', 'mac': '02:00:00:00:00:01', 'addresses': ['" address "']}]"
-#define SERVES(node) "{'nodeName': '" node "', 'conditions': {'ready': true}}"
 #define FAILED "{'nodeName': 'worker-1', 'conditions': {'ready': false}}"
-
-/* The home lab: three nodes, one pool, one Service with an endpoint on worker-1. */
-static void lab(struct model *m)
-{
-	model_init(m, "", false);
-	support_node(m, "k8s-control", "'role': 'control'", "{'type': 'Ready', 'status': 'True'}");
-	support_node(m, "worker-1", "'role': 'worker', 'zone': 'a'", "{'type': 'Ready', 'status': 'True'}");
-	support_node(m, "worker-2", "'role': 'worker', 'zone': 'b'", "{'type': 'Ready', 'status': 'False'}");
-	support_node_record(m, "k8s-control", ETH0("192.168.122.10/24"));
-	support_node_record(m, "worker-1", ETH0("192.168.122.11/24"));
-	support_node_record(m, "worker-2", ETH0("192.168.122.12/24"));
-	support_pool(m, "default-pool", "'addresses': ['192.168.122.100-192.168.122.150', 'fd00::/120']");
-	support_advertisement(m, "all", "");
-	support_service(m, (struct support_service){.labels = "'app': 'web'"});
-	support_slice(m, "web-1", "web", SERVES("worker-1"));
-}
 
 static void expect(const struct model *m, const struct record *r, const char *wanted)
 {
@@ -62,7 +44,7 @@ static void order(void **state)
 	};
 	struct model m;
 	(void)state;
-	lab(&m);   /* worker-2 is NotReady: that alone excludes nobody */
+	support_home(&m);   /* worker-2 is NotReady: that alone excludes nobody */
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct record *r = support_record_new((struct support_record){.address = ROWS[i].address});
 		expect(&m, r, ROWS[i].nodes);
@@ -169,7 +151,7 @@ static void eligibility(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(CHANGES); i++) {
 		struct model m;
-		lab(&m);
+		support_home(&m);
 		apply(&m, &CHANGES[i]);
 		enum election_refusal got = election_check(&m, r, "worker-1");
 		if (got != CHANGES[i].worker1)
@@ -187,7 +169,7 @@ static void strangers(void **state)
 	struct record *v6 = support_record_new((struct support_record){.address = "fd00::1"});
 	struct record *nobody = support_record_new((struct support_record){.address = "192.168.122.101", .services = ""});
 	(void)state;
-	lab(&m);
+	support_home(&m);
 	assert_int_equal(election_check(&m, v4, "worker-9"), ELECTION_NO_NODE);
 	assert_int_equal(election_check(&m, v6, "worker-1"), ELECTION_NO_LINK);   /* until there is NDP */
 	assert_int_equal(election_check(&m, nobody, "worker-1"), ELECTION_NO_SERVICE);
@@ -220,7 +202,7 @@ static void links(void **state)
 		struct model m;
 		const struct node_link *found[8];
 		char *text = mem_printf("[%s]", ROWS[i].links), got[64] = "";
-		lab(&m);
+		support_home(&m);
 		support_node_record(&m, "worker-1", text);
 		model_drop_advertisement(&m, "all");
 		support_advertisement(&m, "one", ROWS[i].advertisement);
@@ -249,7 +231,7 @@ static void makeshift(void **state)
 	struct record *r = support_record_new((struct support_record){.address = "192.168.122.101"});
 	struct node_link own = {.name = "eth0"};
 	(void)state;
-	lab(&m);
+	support_home(&m);
 	expect(&m, r, "worker-2 k8s-control worker-1");
 	support_node_record(&m, "worker-2", ETH0("10.0.0.12/24"));
 	expect(&m, r, "k8s-control worker-1 worker-2");
@@ -275,7 +257,7 @@ static void draining(void **state)
 	struct record *r = support_record_new((struct support_record){.address = "192.168.122.101"});
 	struct node_record own = {.node = (char *)"worker-1", .draining = true};
 	(void)state;
-	lab(&m);
+	support_home(&m);
 	expect(&m, r, "worker-2 k8s-control worker-1");
 	support_drain(&m, "worker-2", true);
 	expect(&m, r, "k8s-control worker-1 worker-2");
@@ -308,7 +290,7 @@ static void ending(void **state)
 	struct candidate *list;
 	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .services = "shop/web,shop/git", .uids = "u-web,u-git"});
 	(void)state;
-	lab(&m);
+	support_home(&m);
 	support_slice(&m, "web-1", "web", ENDS("worker-1") ", " SERVES("worker-2"));
 	expect(&m, r, ALL);   /* with Cluster any endpoint will do */
 	support_service(&m, (struct support_service){.version = 2, .spec = ", 'externalTrafficPolicy': 'Local'"});
@@ -334,7 +316,7 @@ static void spread(void **state)
 	struct model m;
 	unsigned plain[3] = {0}, got[3] = {0};
 	(void)state;
-	lab(&m);
+	support_home(&m);
 	for (int i = 0; i < 24; i++) {
 		char text[ADDRESS_TEXT];
 		snprintf(text, sizeof(text), "192.168.122.%d", 100 + (i * 7) % 24);   /* seen in any order */
@@ -367,7 +349,7 @@ static void spread_alike(void **state)
 	(void)state;
 	for (int round = 0; round < 2; round++) {
 		struct model m;
-		lab(&m);
+		support_home(&m);
 		for (int i = 0; i < 24; i++) {
 			char text[ADDRESS_TEXT];
 			snprintf(text, sizeof(text), "192.168.122.%d", 100 + (round ? (i * 7) % 24 : i));
@@ -395,7 +377,7 @@ static void links_of_users(void **state)
 	struct record *gone = support_record_new((struct support_record){.address = "192.168.122.100", .services = "shop/gone,shop/web", .uids = "u-gone,u-web"});
 	struct record *moved = support_record_new((struct support_record){.address = "192.168.122.100", .services = "shop/git", .uids = "u-git"});
 	(void)state;
-	lab(&m);
+	support_home(&m);
 	support_service(&m, (struct support_service){.name = "git", .ips = "192.168.122.101"});
 	assert_int_equal(election_links(&m, gone, model_node_record(&m, "worker-1"), found, 8), 1);
 	assert_int_equal(election_links(&m, moved, model_node_record(&m, "worker-1"), found, 8), 0);
@@ -419,7 +401,7 @@ static void new_or_not(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct model m;
-		lab(&m);
+		support_home(&m);
 		support_record(&m, (struct support_record){.address = "192.168.122.110", .holder = "worker-2", .epoch = 1, .services = "shop/a", .uids = "u-a"});
 		support_record(&m, ROWS[i].record);
 		struct address a = support_address("192.168.122.101");
@@ -439,7 +421,7 @@ static void claimed(void **state)
 	struct node_record own = {.node = (char *)"worker-2"};
 	struct address a = support_address("192.168.122.101"), other = support_address("192.168.122.110");
 	(void)state;
-	lab(&m);
+	support_home(&m);
 	support_record(&m, (struct support_record){.address = "192.168.122.101"});
 	support_record(&m, (struct support_record){.address = "192.168.122.110", .services = "shop/a", .uids = "u-a"});   /* nobody may have it, now */
 	expect(&m, model_record(&m, &a), "worker-2 k8s-control worker-1");
@@ -466,7 +448,7 @@ static void second_family(void **state)
 	struct model m;
 	struct address a = support_address("192.168.122.101");
 	(void)state;
-	lab(&m);
+	support_home(&m);
 	support_record(&m, (struct support_record){.address = "192.168.122.101"});
 	expect(&m, model_record(&m, &a), "worker-2 k8s-control worker-1");
 	support_record(&m, (struct support_record){.address = "fd00::1", .holder = "worker-1", .epoch = 1});
@@ -489,7 +471,7 @@ static void links_of_several(void **state)
 	const struct node_link *found[8];
 	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100"});
 	(void)state;
-	lab(&m);
+	support_home(&m);
 	support_node_record(&m, "worker-1", "[" LINK("a", "", "") ", " LINK("b", "", ", 'named': true") ", " LINK("c", "", "") "]");
 	model_drop_advertisement(&m, "all");
 	support_advertisement(&m, "one", "'interfaces': ['b']");
@@ -513,7 +495,7 @@ static void two_services(void **state)
 	const struct node_link *found[8];
 	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .services = "shop/web,shop/git", .uids = "u-web,u-git"});
 	(void)state;
-	lab(&m);
+	support_home(&m);
 	support_service(&m, (struct support_service){.name = "git", .labels = "'app': 'git'"});
 	model_drop_advertisement(&m, "all");
 	support_advertisement(&m, "git", "'serviceSelectors': [{'matchLabels': {'app': 'git'}}]");
@@ -531,7 +513,7 @@ static void dual_stack(void **state)
 	struct model m;
 	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100"});
 	(void)state;
-	lab(&m);
+	support_home(&m);
 	expect(&m, r, ALL);
 	support_service(&m, (struct support_service){.version = 2, .ips = "192.168.122.100,fd00::1"});
 	expect(&m, r, ALL);
@@ -548,7 +530,7 @@ static void awaited(void **state)
 	struct candidate *list;
 	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100"});
 	(void)state;
-	lab(&m);
+	support_home(&m);
 	assert_int_equal(election_candidates(&m, r, &list), 3);
 	char *first = mem_strdup(list[0].node), *second = mem_strdup(list[1].node), *lease = node_record_name(first);
 	free(list);

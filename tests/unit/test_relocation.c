@@ -3,24 +3,12 @@
 #include "config/base/clock.h"
 #include "tests/unit/support.h"
 
-#define ETH0(address) "[{'name': 'eth0', 'mac': '02:00:00:00:00:01', 'addresses': ['" address "']}]"
-#define SERVES(node) "{'nodeName': '" node "', 'conditions': {'ready': true}}"
 #define LOCAL ", 'externalTrafficPolicy': 'Local'"
 #define IP "192.168.122.100"
 
 static void lab(struct model *m)
 {
-	model_init(m, "", false);
-	support_node(m, "k8s-control", "'role': 'control'", "");
-	support_node(m, "worker-1", "'role': 'worker'", "");
-	support_node(m, "worker-2", "'role': 'worker'", "");
-	support_node_record(m, "k8s-control", ETH0("192.168.122.10/24"));
-	support_node_record(m, "worker-1", ETH0("192.168.122.11/24"));
-	support_node_record(m, "worker-2", ETH0("192.168.122.12/24"));
-	support_pool(m, "default-pool", "'addresses': ['192.168.122.100-192.168.122.150']");
-	support_advertisement(m, "all", "");
-	support_service(m, (struct support_service){0});
-	support_slice(m, "web-1", "web", SERVES("worker-1"));
+	support_home(m);
 	support_record(m, (struct support_record){.address = IP, .holder = "worker-1", .epoch = 1});
 }
 
