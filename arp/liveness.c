@@ -542,28 +542,24 @@ int64_t liveness_asked_at(const struct liveness *l)
 	return l->asked_at;
 }
 
-const struct liveness_peer *liveness_peer(const struct liveness *l, const char *name)
+static const struct peer *find_peer(const struct liveness *l, const char *name)
 {
 	for (size_t i = 0; i < l->n; i++)
 		if (strcmp(l->peers[i].is.name, name) == 0)
-			return &l->peers[i].is;
+			return &l->peers[i];
 	return NULL;
 }
 
-bool liveness_is_peer(const struct liveness *l, const char *name)
+const struct liveness_peer *liveness_peer(const struct liveness *l, const char *name)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (strcmp(l->peers[i].is.name, name) == 0)
-			return true;
-	return false;
+	const struct peer *p = find_peer(l, name);
+	return p ? &p->is : NULL;
 }
 
 enum liveness_state liveness_get(const struct liveness *l, const char *name)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (strcmp(l->peers[i].is.name, name) == 0)
-			return l->peers[i].state;
-	return LIVENESS_UNKNOWN;
+	const struct peer *p = find_peer(l, name);
+	return p ? p->state : LIVENESS_UNKNOWN;
 }
 
 /* An answer of a node that we do not watch ends no silence: it was not asked before. */
@@ -700,10 +696,8 @@ bool liveness_receive(struct liveness *l, const struct arp_frame *frame, int64_t
 
 bool liveness_undecided(const struct liveness *l, const char *name)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (strcmp(l->peers[i].is.name, name) == 0)
-			return l->peers[i].watched && (l->peers[i].state == LIVENESS_UNKNOWN || l->peers[i].state == LIVENESS_SILENT);
-	return true;
+	const struct peer *p = find_peer(l, name);
+	return !p || (p->watched && (p->state == LIVENESS_UNKNOWN || p->state == LIVENESS_SILENT));
 }
 
 bool liveness_connected(const struct liveness *l)

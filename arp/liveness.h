@@ -71,8 +71,6 @@ int64_t liveness_deadline(const struct liveness *l);
 /* Forgets every verdict (own wake, carrier back): all watches start anew. */
 void liveness_reset(struct liveness *l, int64_t now);
 
-bool liveness_is_peer(const struct liveness *l, const char *name);
-
 /* LIVENESS_UNKNOWN for a node that is no peer here. */
 enum liveness_state liveness_get(const struct liveness *l, const char *name);
 

@@ -605,7 +605,7 @@ void segment_woke(struct segment *s)
 
 bool segment_is_peer(const struct segment *s, const char *node)
 {
-	return liveness_is_peer(s->liveness, node);
+	return liveness_peer(s->liveness, node) != NULL;
 }
 
 enum liveness_state segment_liveness(const struct segment *s, const char *node)

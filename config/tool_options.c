@@ -37,7 +37,7 @@ static int parse_ignore_exclude(struct tool_options *o, const char *value, struc
 {
 	(void)value;
 	(void)err;
-	o->ignore_exclude_label = true;
+	o->cluster.ignore_exclude_label = true;
 	return 0;
 }
 

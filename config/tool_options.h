@@ -18,7 +18,6 @@ struct tool_options {
 	int64_t timeout;                 /* microseconds: asking and waiting together; move, drain: 0 does not wait */
 	/* move, drain, undrain */
 	char *node;
-	bool ignore_exclude_label;       /* as the speakers have it */
 	/* listen */
 	struct address_range *ranges;    /* IPv4; none: everything */
 	size_t n_ranges;

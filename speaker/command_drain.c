@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/base/clock.h"
+#include "speaker/command_line.h"
 #include "speaker/commands.h"
 #include "speaker/errand.h"
 #include "speaker/relocation.h"
@@ -28,15 +29,6 @@ static size_t count(const struct drain *d, enum relocation_state state)
 	return n;
 }
 
-static void print(struct drain *d, struct buffer *text, int exit_code)
-{
-	bool printed = fputs(buffer_string(text), stdout) != EOF && fflush(stdout) == 0;
-	if (!printed)
-		errand_fail(d->errand, EXIT_API, "standard output cannot be written to");
-	else if (exit_code >= 0)
-		errand_end(d->errand, exit_code);
-}
-
 static void report_json(struct drain *d, struct buffer *text)
 {
 	json_t *list = json_array();
@@ -44,10 +36,7 @@ static void report_json(struct drain *d, struct buffer *text)
 		json_array_append_new(list, relocation_json(&d->list[i]));
 	json_t *json = json_pack("{s:s, s:b, s:b, s:o}", "node", node_of(d), "drained", true, "done", count(d, RELOCATION_WAITING) + count(d, RELOCATION_STAYS) == 0,
 				 "addresses", list);
-	char *dump = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-	buffer_printf(text, "%s\n", dump);
-	free(dump);
-	json_decref(json);
+	command_line_json(text, json);
 }
 
 static void report(struct drain *d)
@@ -59,7 +48,7 @@ static void report(struct drain *d)
 	} else {
 		for (size_t i = 0; i < d->n; i++)   /* the others have been told */
 			if (d->list[i].state == RELOCATION_STAYS || d->list[i].state == RELOCATION_WAITING)
-				relocation_text(&d->list[i], errand_colour(d->errand), &text);
+				relocation_text(&d->list[i], command_line_colour(), &text);
 		buffer_printf(&text, "%s is drained: %zu of %zu addresses moved", node_of(d), count(d, RELOCATION_MOVED), d->n);
 		if (stay)
 			buffer_printf(&text, ", %zu stay%s", stay, stay == 1 ? "s" : "");
@@ -68,7 +57,7 @@ static void report(struct drain *d)
 		buffer_printf(&text, "; l2lb undrain %s lets it have addresses again\n", node_of(d));
 	}
 	int pending = errand_options(d->errand)->timeout ? EXIT_PENDING : EXIT_DONE;
-	print(d, &text, wait ? pending : stay ? EXIT_FAILED : EXIT_DONE);
+	errand_print(d->errand, &text, wait ? pending : stay ? EXIT_FAILED : EXIT_DONE);
 	buffer_free(&text);
 }
 
@@ -105,9 +94,9 @@ static void changed(void *data)
 	for (size_t i = 0; i < d->n; i++)
 		if (relocation_follow(&d->list[i], errand_model(d->errand), clock_now()) && d->list[i].state != RELOCATION_STAYS &&
 		    d->list[i].state != RELOCATION_WAITING)
-			relocation_text(&d->list[i], errand_colour(d->errand), &text);
+			relocation_text(&d->list[i], command_line_colour(), &text);
 	if (text.len && !errand_options(d->errand)->json)
-		print(d, &text, -1);
+		errand_print(d->errand, &text, ERRAND_GOES_ON);
 	buffer_free(&text);
 	if (count(d, RELOCATION_WAITING) == 0 || errand_options(d->errand)->timeout == 0)
 		report(d);
@@ -175,11 +164,11 @@ static void tell_undrained(struct drain *d, bool was)
 	bool cordoned = n && n->cordoned;
 	struct buffer text = BUFFER_INIT;
 	if (errand_options(d->errand)->json)
-		buffer_printf(&text, "{\"node\": \"%s\", \"drained\": false, \"cordoned\": %s}\n", node_of(d), cordoned ? "true" : "false");
+		command_line_json(&text, json_pack("{s:s, s:b, s:b}", "node", node_of(d), "drained", false, "cordoned", cordoned));
 	else
 		buffer_printf(&text, "%s %s%s\n", node_of(d), was ? "may have addresses again; nothing moves back by itself" : "was not drained",
 			      cordoned ? "; but it is cordoned, which counts the same: kubectl uncordon ends that" : "");
-	print(d, &text, EXIT_DONE);
+	errand_print(d->errand, &text, EXIT_DONE);
 	buffer_free(&text);
 }
 
@@ -207,15 +196,10 @@ static void begin_undrain(void *data)
 		errand_write(d->errand, r->meta.name, make_undrain, undrained);
 }
 
-static void nothing(void *data)
-{
-	(void)data;
-}
-
 int command_undrain(int argc, char **argv)
 {
 	struct drain *d = mem_zalloc(sizeof(*d));
-	struct errand_config config = {.tool = TOOL_UNDRAIN, .begin = begin_undrain, .changed = nothing, .late = nothing, .data = d};
+	struct errand_config config = {.tool = TOOL_UNDRAIN, .begin = begin_undrain, .data = d};
 	int exit_code = errand_run(&d->errand, &config, argc, argv);
 	free(d);
 	return exit_code;

@@ -13,6 +13,7 @@
 #include "config/base/log.h"
 #include "config/base/memory.h"
 #include "config/tool_options.h"
+#include "speaker/command_line.h"
 #include "speaker/commands.h"
 #include "speaker/snapshot.h"
 
@@ -43,11 +44,6 @@ struct listen {
 	struct deadline finish;      /* close everything, outside of any callback */
 	int exit_code;
 };
-
-static const char *environment(const char *name)
-{
-	return getenv(name);
-}
 
 /* ---- end ---- */
 
@@ -395,19 +391,8 @@ static void run(struct listen *l)
 int command_listen(int argc, char **argv)
 {
 	struct listen *l = mem_zalloc(sizeof(*l));
-	struct error err;
-	l->exit_code = EXIT_DONE;
-	if (tool_options_parse(&l->options, TOOL_LISTEN, argc, argv, environment, &err) < 0) {
-		fprintf(stderr, "l2lb: %s\n", err.text);
-		l->exit_code = EXIT_USAGE;
-	} else if (l->options.help) {
-		struct buffer text = BUFFER_INIT;
-		tool_options_usage(TOOL_LISTEN, &text);
-		fputs(buffer_string(&text), stdout);
-		buffer_free(&text);
-	} else {
+	if (command_line_parse(&l->options, TOOL_LISTEN, argc, argv, &l->exit_code))
 		run(l);
-	}
 	int exit_code = l->exit_code;
 	tool_options_free(&l->options);
 	free(l);

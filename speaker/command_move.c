@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/base/clock.h"
+#include "speaker/command_line.h"
 #include "speaker/commands.h"
 #include "speaker/errand.h"
 #include "speaker/relocation.h"
@@ -28,20 +29,12 @@ static void report(struct move *m, int exit_code)
 {
 	struct buffer text = BUFFER_INIT;
 	if (errand_options(m->errand)->json) {
-		json_t *json = relocation_json(&m->relocation);
-		char *dump = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-		buffer_printf(&text, "%s\n", dump);
-		free(dump);
-		json_decref(json);
+		command_line_json(&text, relocation_json(&m->relocation));
 	} else {
-		relocation_text(&m->relocation, errand_colour(m->errand), &text);
+		relocation_text(&m->relocation, command_line_colour(), &text);
 	}
-	bool printed = fputs(buffer_string(&text), stdout) != EOF && fflush(stdout) == 0;
+	errand_print(m->errand, &text, exit_code);
 	buffer_free(&text);
-	if (printed)
-		errand_end(m->errand, exit_code);
-	else
-		errand_fail(m->errand, EXIT_API, "standard output cannot be written to");
 }
 
 /* The record, when it can be moved there. Else it has been said why not, and it is over. */

@@ -11,6 +11,7 @@
 #include "config/base/log.h"
 #include "config/base/memory.h"
 #include "config/tool_options.h"
+#include "speaker/command_line.h"
 #include "speaker/commands.h"
 #include "speaker/snapshot.h"
 #include "speaker/verification_report.h"
@@ -30,11 +31,6 @@ struct verify {
 	struct deadline finish;      /* close everything, outside of any callback */
 	int exit_code;
 };
-
-static const char *environment(const char *name)
-{
-	return getenv(name);
-}
 
 /* ---- end ---- */
 
@@ -105,12 +101,6 @@ static size_t answers_for(const struct inquiry_answer *sorted, size_t n, uint32_
 	return count;
 }
 
-static bool wants_colour(void)
-{
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-	return isatty(STDOUT_FILENO) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
-}
-
 static void report(struct verify *v)
 {
 	size_t n_sorted;
@@ -129,7 +119,7 @@ static void report(struct verify *v)
 		arping_forecast_make(&forecasts[i], address, in.link, QUESTIONS, in.answers, in.n_answers);
 	}
 	struct verification_report r = {.verifications = all, .forecasts = forecasts, .n = v->n, .name_space = v->snapshot ? snapshot_namespace(v->snapshot) : NULL,
-					.colour = wants_colour()};
+					.colour = command_line_colour()};
 	struct buffer text = BUFFER_INIT;
 	size_t wrong = v->options.json ? verification_json(&r, &text) : verification_table(&r, &text);
 	bool printed = fputs(buffer_string(&text), stdout) != EOF && fflush(stdout) == 0;
@@ -274,19 +264,8 @@ static void run(struct verify *v)
 int command_verify(int argc, char **argv)
 {
 	struct verify *v = mem_zalloc(sizeof(*v));
-	struct error err;
-	v->exit_code = EXIT_DONE;
-	if (tool_options_parse(&v->options, TOOL_VERIFY, argc, argv, environment, &err) < 0) {
-		fprintf(stderr, "l2lb: %s\n", err.text);
-		v->exit_code = EXIT_USAGE;
-	} else if (v->options.help) {
-		struct buffer text = BUFFER_INIT;
-		tool_options_usage(TOOL_VERIFY, &text);
-		fputs(buffer_string(&text), stdout);
-		buffer_free(&text);
-	} else {
+	if (command_line_parse(&v->options, TOOL_VERIFY, argc, argv, &v->exit_code))
 		run(v);
-	}
 	int exit_code = v->exit_code;
 	tool_options_free(&v->options);
 	free(v->addresses);

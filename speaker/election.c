@@ -6,7 +6,6 @@
 
 #include "speaker/names.h"
 
-#define LINKS_MAX 16
 
 const char *election_refusal_text(enum election_refusal refusal)
 {
@@ -61,10 +60,10 @@ static size_t links_of(const struct advertisement *const *ads, size_t n_ads, con
 {
 	bool any = false, any_named = false;
 	size_t n = 0, in_subnet = 0;
-	const struct node_link *all[LINKS_MAX];
+	const struct node_link *all[ELECTION_LINKS];
 	for (size_t i = 0; i < n_ads; i++)
 		any |= ads[i]->n_interfaces == 0;
-	for (size_t i = 0; i < node->n_links && n < LINKS_MAX; i++) {
+	for (size_t i = 0; i < node->n_links && n < ELECTION_LINKS; i++) {
 		const struct node_link *l = &node->links[i];
 		bool named = false;
 		for (size_t j = 0; j < n_ads; j++)
@@ -100,8 +99,7 @@ static enum election_refusal examine(const struct model *m, const struct record 
 				     const struct node *node, struct candidate *out)
 {
 	const struct advertisement *ads[ADS_MAX];
-	bool me = m->own && strcmp(m->own->node, node->meta.name) == 0;
-	const struct node_record *record = me ? m->own : model_node_record(m, node->meta.name);
+	const struct node_record *record = model_links_of(m, node->meta.name);
 	const struct node_link *link;
 	bool makeshift;
 	if (node->network_unavailable || (!m->ignore_exclude_label && labels_get(&node->meta.labels, LABEL_EXCLUDE)))
@@ -190,7 +188,7 @@ bool election_is_new(const struct record *r)
 	return !*r->holder && r->epoch == 0 && !r->found;
 }
 
-/* All eligible nodes in plain order; room for one more than there are nodes. */
+/* All eligible nodes in plain order; room for as many as there are nodes. */
 static size_t plain_candidates(const struct model *m, const struct record *r, struct candidate *list)
 {
 	struct node_entry *e, *tmp;
@@ -279,7 +277,7 @@ bool election_awaits(const struct model *m, const struct record *r, const char *
 {
 	struct node_entry *e, *tmp;
 	uint8_t ours[SHA256_SIZE], theirs[SHA256_SIZE];
-	const struct node_record *record = m->own && strcmp(m->own->node, node) == 0 ? m->own : model_node_record(m, node);
+	const struct node_record *record = model_links_of(m, node);
 	HASH_FIND_STR(m->nodes, node, e);
 	if (e && election_is_new(r) && spread_place(spread_of(m), &r->address, e->number) == SPREAD_PARTNER)
 		return false;

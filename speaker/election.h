@@ -8,6 +8,8 @@
 #include "config/base/crypto.h"
 #include "speaker/model.h"
 
+#define ELECTION_LINKS 16   /* of a node, as many as count */
+
 struct candidate {
 	const char *node;                    /* the model's */
 	int score;

@@ -11,6 +11,7 @@
 #include "config/base/clock.h"
 #include "config/base/deadline.h"
 #include "config/base/log.h"
+#include "speaker/command_line.h"
 #include "speaker/commands.h"
 #include "speaker/names.h"
 
@@ -39,11 +40,6 @@ struct errand {
 	struct deadline finish;                /* close everything, outside of any callback */
 	int exit_code;
 };
-
-static const char *environment(const char *name)
-{
-	return getenv(name);
-}
 
 /* ---- end ---- */
 
@@ -88,6 +84,8 @@ static void on_interrupt(uv_signal_t *handle, int number)
 	(void)number;
 	if (e->waiting)
 		errand_fail(e, EXIT_PENDING, "interrupted; what was asked for goes on");
+	else if (e->tries)
+		errand_fail(e, EXIT_PENDING, "interrupted; what was asked for may have been written, and goes on then");
 	else
 		errand_fail(e, EXIT_API, "interrupted; nothing was written");
 }
@@ -103,7 +101,7 @@ static void on_patience(void *data)
 	struct errand *e = data;
 	if (!e->begun)
 		errand_fail(e, EXIT_API, "the API server at %s does not answer", e->credentials.server);
-	else if (!e->ending)
+	else if (!e->ending && e->config.late)
 		e->config.late(e->config.data);
 }
 
@@ -128,7 +126,8 @@ static void step(void *data)
 		return;
 	e->seen_revision = m->revision;
 	if (e->begun) {
-		e->config.changed(e->config.data);
+		if (e->config.changed)
+			e->config.changed(e->config.data);
 	} else if (cluster_trouble(e->cluster)) {
 		fail_api(e, cluster_trouble(e->cluster));
 	} else if (cluster_synced(e->cluster)) {
@@ -214,11 +213,12 @@ const char *errand_namespace(const struct errand *e)
 	return e->name_space;
 }
 
-bool errand_colour(const struct errand *e)
+void errand_print(struct errand *e, const struct buffer *text, int exit_code)
 {
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-	(void)e;
-	return isatty(STDOUT_FILENO) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
+	if (fputs(buffer_string(text), stdout) == EOF || fflush(stdout) != 0)
+		errand_fail(e, EXIT_API, "standard output cannot be written to");
+	else if (exit_code != ERRAND_GOES_ON)
+		errand_end(e, exit_code);
 }
 
 /* ---- life ---- */
@@ -233,7 +233,6 @@ static void set_up(struct errand *e)
 	o->speaker = true;
 	o->api_stall = 150 * CLOCK_S;
 	o->api_retry_max = CLOCK_S;
-	o->ignore_exclude_label = e->options.ignore_exclude_label;
 	e->name_space = mem_strdup(o->name_space ? o->name_space : e->credentials.name_space ? e->credentials.name_space : DEFAULT_NAMESPACE);
 	uv_loop_init(&e->loop);
 	turn_init(&e->turn, &e->loop);
@@ -277,19 +276,9 @@ static int load(struct errand *e)
 int errand_run(struct errand **errandp, const struct errand_config *config, int argc, char **argv)
 {
 	struct errand *e = mem_zalloc(sizeof(*e));
-	struct error err = {""};
 	*errandp = e;
 	e->config = *config;
-	e->exit_code = EXIT_DONE;
-	if (tool_options_parse(&e->options, config->tool, argc, argv, environment, &err) < 0) {
-		fprintf(stderr, "l2lb: %s\n", err.text);
-		e->exit_code = EXIT_USAGE;
-	} else if (e->options.help) {
-		struct buffer text = BUFFER_INIT;
-		tool_options_usage(config->tool, &text);
-		fputs(buffer_string(&text), stdout);
-		buffer_free(&text);
-	} else {
+	if (command_line_parse(&e->options, config->tool, argc, argv, &e->exit_code)) {
 		e->exit_code = load(e);
 		if (e->exit_code == EXIT_DONE)
 			run(e);

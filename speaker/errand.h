@@ -12,8 +12,8 @@ struct errand;
 struct errand_config {
 	enum tool tool;
 	void (*begin)(void *data);     /* all of the cluster that matters has been read, once */
-	void (*changed)(void *data);   /* after that, when the model has */
-	void (*late)(void *data);      /* --timeout is over, counted from the first write that was done; errand_end follows */
+	void (*changed)(void *data);   /* after that, when the model has; may be NULL */
+	void (*late)(void *data);      /* --timeout is over, counted from the first write that was done; errand_end follows; may be NULL */
 	void *data;
 };
 
@@ -23,11 +23,14 @@ int errand_run(struct errand **errandp, const struct errand_config *config, int 
 const struct tool_options *errand_options(const struct errand *e);
 struct model *errand_model(struct errand *e);
 const char *errand_namespace(const struct errand *e);
-bool errand_colour(const struct errand *e);   /* of what goes to standard output */
 
 /* PATCH of a Lease with what `make` gives; when somebody was faster it is read again and made anew. NULL from make: there is
  * nothing to be written any more, and the command has said so. `written`: it is in the model, too. One at a time. */
 void errand_write(struct errand *e, const char *lease, json_t *(*make)(void *data), void (*written)(void *data));
+
+/* To standard output, then errand_end with this status, unless it is ERRAND_GOES_ON; errand_fail when nobody reads it. */
+#define ERRAND_GOES_ON (-1)
+void errand_print(struct errand *e, const struct buffer *text, int exit_code);
 
 /* Closes everything, after the running callback. */
 void errand_end(struct errand *e, int exit_code);

@@ -8,8 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define KERNEL_AGAIN INT64_C(1000000)      /* microseconds until the second question */
-#define KERNEL_FORGET INT64_C(300000000)   /* a suspicion so old begins anew */
+#include "config/base/clock.h"
+
+#define KERNEL_AGAIN CLOCK_S      /* microseconds until the second question */
+#define KERNEL_FORGET (300 * CLOCK_S)   /* a suspicion so old begins anew */
 
 struct kernel_suspects;
 

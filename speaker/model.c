@@ -290,6 +290,11 @@ void model_drop_node(struct model *m, const char *name)
 	free(e);
 }
 
+const struct node_record *model_links_of(const struct model *m, const char *node)
+{
+	return m->own && strcmp(m->own->node, node) == 0 ? m->own : model_node_record(m, node);
+}
+
 const struct labels *model_namespace_labels(const struct model *m, const char *name)
 {
 	struct namespace_entry *e;

@@ -157,6 +157,9 @@ struct service *model_service(const struct model *m, const char *key);
 struct node *model_node(const struct model *m, const char *name);
 struct record *model_record(const struct model *m, const struct address *a);
 struct node_record *model_node_record(const struct model *m, const char *node);   /* by the node's name */
+
+/* Of this node: our own links as they are, else what its record shows. NULL: neither is known. */
+const struct node_record *model_links_of(const struct model *m, const char *node);
 const struct labels *model_namespace_labels(const struct model *m, const char *name);   /* NULL: unknown */
 
 /* The pool in use that may hand out this address, or NULL. */

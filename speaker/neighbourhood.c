@@ -297,22 +297,26 @@ static void accuse(struct neighbourhood *n, const char *node, const struct recor
 	warn_service(n, &r->address, mac, "strictARPMissing", text);
 }
 
+static void accuse_for(struct neighbourhood *n, const struct address *a, const struct link_info *link)
+{
+	const struct record *r = a->family == ADDRESS_V4 ? model_record(model_of(n), a) : NULL;
+	if (r && *r->holder && strcmp(r->holder, n->config.node) != 0 &&
+	    kernel_suspects_accuse(n->kernels, address_to_v4(a), n->config.node, r->meta.uid, r->epoch))
+		accuse(n, n->config.node, r, &link->mac);
+}
+
 /* Nobody hears himself: what our own kernel does is seen in its tables. */
 static void accuse_ourselves(struct neighbourhood *n)
 {
 	const struct link_table *t = segments_links(n->config.segments);
-	for (size_t i = 0; i < t->n; i++)
-		for (size_t j = 0; j < t->links[i].n_addresses; j++) {
-			const struct address *a = &t->links[i].addresses[j].address;
-			const struct record *r = a->family == ADDRESS_V4 ? model_record(model_of(n), a) : NULL;
-			if (!r || !*r->holder || strcmp(r->holder, n->config.node) == 0)
-				continue;
-			for (size_t k = 0; k < segments_count(n->config.segments); k++) {
-				const struct link_info *link = segment_link(segments_at(n->config.segments, k));
-				if (kernel_answers_for_all(link->name) && kernel_suspects_accuse(n->kernels, address_to_v4(a), n->config.node, r->meta.uid, r->epoch))
-					accuse(n, n->config.node, r, &link->mac);
-			}
-		}
+	for (size_t k = 0; k < segments_count(n->config.segments); k++) {
+		const struct link_info *link = segment_link(segments_at(n->config.segments, k));
+		if (!kernel_answers_for_all(link->name))   /* a look into /proc: once for each link */
+			continue;
+		for (size_t i = 0; i < t->n; i++)
+			for (size_t j = 0; j < t->links[i].n_addresses; j++)
+				accuse_for(n, &t->links[i].addresses[j].address, link);
+	}
 }
 
 /* Without the API, and just after it has come back, the record may be long out of date; so is one that names us when we have

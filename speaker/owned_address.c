@@ -11,7 +11,6 @@
 #define WRITE_TIMEOUT (5 * CLOCK_S)
 #define PROBE_TIMEOUT (500 * CLOCK_MS)   /* of a write while the API server is away: does it answer again? */
 #define START_GRACE (10 * CLOCK_S)       /* after our start others of the same DaemonSet may be on their way */
-#define LINKS_MAX 16
 
 static struct model *model_of(const struct owned_address *o)
 {
@@ -108,6 +107,15 @@ static void say_refused(const struct owned_address *o, const struct record *r, e
 	events_emit(o->context->events, &e);
 }
 
+static void say_handover(struct owned_address *o, const struct planned_step *step)
+{
+	char ip[ADDRESS_TEXT];
+	o->said_reason = step->reason;
+	if (step->target)
+		log_info("handover", KV("ip", address_format(&o->core.address, ip), "node", step->target, "reason", planned_reason_text(step->reason)),
+			 "%s: to be handed over to node %s (%s)", ip, step->target, planned_reason_text(step->reason));
+}
+
 /* The segment whose verdicts count for this address: that of the first link we would use. */
 static struct segment *segment_for(const struct owned_address *o)
 {
@@ -192,9 +200,9 @@ static void view_candidates(const struct owned_address *o, const struct segment 
 /* It answers on this segment for the address, as far as its record says. */
 static bool carries(const struct owned_address *o, const struct record *r, const struct segment *s, const char *node)
 {
-	const struct node_link *links[LINKS_MAX];
+	const struct node_link *links[ELECTION_LINKS];
 	const struct node_record *record = model_node_record(model_of(o), node);
-	size_t n = record ? election_links(model_of(o), r, record, links, LINKS_MAX) : 0;
+	size_t n = record ? election_links(model_of(o), r, record, links, ELECTION_LINKS) : 0;
 	for (size_t i = 0; i < n; i++) {
 		const char *peer = segment_peer_of_mac(s, &links[i]->mac);
 		if (peer && strcmp(peer, node) == 0)
@@ -232,6 +240,7 @@ static void plan_move(struct owned_address *o, struct ownership_view *v, const s
 {
 	if (!ownership_answers(&o->core) || strcmp(v->record->holder, node_of(o)) != 0) {
 		planned_move_free(&o->planned);
+		o->said_reason = PLANNED_NOTHING;
 		return;
 	}
 	bool *up = mem_zalloc((o->n_candidates + 1) * sizeof(*up));
@@ -240,6 +249,8 @@ static void plan_move(struct owned_address *o, struct ownership_view *v, const s
 	struct planned_view view = {.me = node_of(o), .record = v->record, .candidates = o->candidates, .up = up, .n = o->n_candidates};
 	struct planned_step step = planned_move_step(&o->planned, &view, now);
 	v->move_to = step.target;
+	if (step.reason != o->said_reason)
+		say_handover(o, &step);
 	v->clear_successor = step.clear;
 	*wakep = clock_min(*wakep, step.wake);
 	if (step.refusal != PLANNED_ACCEPTED)
@@ -295,9 +306,9 @@ static void apply_guard(struct owned_address *o, const struct record *r)
 static void apply_answering(struct owned_address *o, const struct record *r)
 {
 	const struct segments *segments = o->context->segments;
-	const struct node_link *links[LINKS_MAX];
+	const struct node_link *links[ELECTION_LINKS];
 	const struct model *m = model_of(o);
-	size_t n = r && m->own && o->core.state == OWNERSHIP_OWNED ? election_links(m, r, m->own, links, LINKS_MAX) : 0;
+	size_t n = r && m->own && o->core.state == OWNERSHIP_OWNED ? election_links(m, r, m->own, links, ELECTION_LINKS) : 0;
 	size_t wanted = 0, answered = 0;
 	enum conflict_claim claim = o->core.doubted ? CONFLICT_CLAIM_ASK : !o->core.fresh ? CONFLICT_CLAIM_KNOWN :
 				    r && r->found ? CONFLICT_CLAIM_ASK : CONFLICT_CLAIM_PROBE;

@@ -30,6 +30,7 @@ struct address_context {
 struct owned_address {
 	struct ownership core;
 	struct planned_move planned;
+	enum planned_reason said_reason;   /* of a handover, in the log */
 	const struct address_context *context;
 	struct candidate *candidates;   /* eligible nodes; valid for `scenery` of the model, */
 	size_t n_candidates;

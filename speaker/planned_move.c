@@ -120,6 +120,13 @@ static bool scores_higher(const struct candidate *c, const struct candidate *me)
 	return lasts(c, me) && c->score > me->score;
 }
 
+const struct candidate *planned_move_preferred(const struct planned_view *v)
+{
+	static const struct planned_move NOTHING_YET;
+	const struct candidate *me = find(v, v->me);
+	return me ? first(&NOTHING_YET, v, scores_higher, me, 0) : NULL;
+}
+
 /* Held down: the owner still can serve, and it costs clients something to be moved for a pod that is replaced in place. */
 static const struct candidate *for_endpoints(struct planned_move *p, const struct planned_view *v, const struct candidate *me, int64_t now, int64_t *wakep)
 {

@@ -65,6 +65,9 @@ void planned_move_free(struct planned_move *p);   /* afterwards as after _init: 
 enum planned_refusal planned_move_judge(const struct planned_view *v, const char *node);
 const struct candidate *planned_move_refuge(const struct planned_view *v);
 
+/* And whom its preferredNodeSelectors would give it to. */
+const struct candidate *planned_move_preferred(const struct planned_view *v);
+
 struct planned_step planned_move_step(struct planned_move *p, const struct planned_view *v, int64_t now);
 
 #endif

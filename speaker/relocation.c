@@ -148,15 +148,13 @@ bool relocation_possible(const struct model *m, const struct record *r, char **w
 
 const char *relocation_preferred(const struct model *m, const struct record *r, const char *node)
 {
-	struct candidate *list;
-	const char *preferred = NULL;
-	size_t n = election_candidates(m, r, &list);
-	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j < n && !preferred; j++)
-			if (strcmp(list[i].node, node) == 0 && list[j].score > list[i].score && !list[j].draining && !list[j].ending && !list[j].makeshift)
-				preferred = list[j].node;
-	free(list);
-	return preferred;
+	struct view v;
+	view_make(&v, m, r);
+	v.planned.me = node;
+	const struct candidate *preferred = planned_move_preferred(&v.planned);
+	const char *name = preferred ? preferred->node : NULL;   /* the model's */
+	view_free(&v);
+	return name;
 }
 
 /* ---- how far it has come ---- */
@@ -194,6 +192,8 @@ bool relocation_follow(struct relocation *l, const struct model *m, int64_t now)
 		return set_state(l, RELOCATION_GONE, mem_strdup("its Service has gone, or has another address"), now);
 	if (l->to)
 		return follow_move(l, r, now);
+	if (!*r->holder)   /* the record was made anew */
+		return set_state(l, RELOCATION_WAITING, NULL, now);
 	if (strcmp(r->holder, l->from) != 0) {
 		mem_replace(&l->to, r->holder);
 		return set_state(l, RELOCATION_MOVED, NULL, now);
@@ -205,7 +205,7 @@ bool relocation_follow(struct relocation *l, const struct model *m, int64_t now)
 
 /* ---- how it is told ---- */
 
-const char *relocation_state_name(enum relocation_state state)
+static const char *relocation_state_name(enum relocation_state state)
 {
 	static const char *const NAMES[] = {"waiting", "moved", "stays", "refused", "astray", "gone"};
 	return NAMES[state];

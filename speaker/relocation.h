@@ -40,7 +40,6 @@ bool relocation_possible(const struct model *m, const struct record *r, char **w
 /* A node that preferredNodeSelectors put before this one; NULL: none. The address would go there 30 s later. */
 const char *relocation_preferred(const struct model *m, const struct record *r, const char *node);
 
-const char *relocation_state_name(enum relocation_state state);
 
 /* One line for people, and one object for programs. */
 void relocation_text(const struct relocation *l, bool colour, struct buffer *out);

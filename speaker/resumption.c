@@ -49,7 +49,6 @@ void resumption_end(struct resumption *r)
 {
 	if (!r->model)
 		return;
-	r->model->own = NULL;
 	model_free(r->model);
 	free(r->model);
 	r->model = NULL;
@@ -105,6 +104,7 @@ void resumption_remember(struct resumption *r, const struct model *m, const stru
 	r->pending = now < r->write_at;
 	if (r->pending || is_old(r, m, addresses, n))
 		return;
+	r->write_at = now + SPACING;   /* of the work, not of the writes only */
 	char *text = saved_state_encode(m, r->node, addresses, n);
 	if (r->written && strcmp(text, r->written) == 0) {
 		free(text);
@@ -113,10 +113,11 @@ void resumption_remember(struct resumption *r, const struct model *m, const stru
 	int rc = state_file_write(r->path, text);
 	if (rc < 0 && !r->said)
 		log_warn("stateNotWritten", KV("file", r->path), "%s: %s; a restart without the API server will resume nothing", r->path, strerror(-rc));
-	r->said = rc < 0;
-	r->write_at = now + SPACING;
+	r->said = r->pending = rc < 0;   /* it is tried again */
 	free(r->written);
-	r->written = text;
+	r->written = rc < 0 ? NULL : text;
+	if (rc < 0)
+		free(text);
 }
 
 int64_t resumption_deadline(const struct resumption *r, bool synced)
@@ -134,7 +135,6 @@ bool resumption_possible(const char *path, const char *node)
 	struct error err;
 	if (!path || load(path, node, &m, &err) < 0)
 		return false;
-	m->own = NULL;
 	model_free(m);
 	free(m);
 	return true;

@@ -10,7 +10,6 @@
 #include "speaker/names.h"
 
 #define FORMAT 1
-#define LINKS_MAX 16
 #define SERVICE "l2lb/saved"   /* stands for all that use the addresses */
 
 /* ---- writing ---- */
@@ -39,10 +38,10 @@ static void add_once(json_t *list, const char *text)
 
 static json_t *address_json(const struct model *m, const char *node, const struct record *r, json_t *interfaces)
 {
-	const struct node_link *links[LINKS_MAX];
-	const struct node_record *own = m->own ? m->own : model_node_record(m, node);
+	const struct node_link *links[ELECTION_LINKS];
+	const struct node_record *own = model_links_of(m, node);
 	char text[ADDRESS_TEXT];
-	size_t n = own ? election_links(m, r, own, links, LINKS_MAX) : 0;
+	size_t n = own ? election_links(m, r, own, links, ELECTION_LINKS) : 0;
 	for (size_t i = 0; i < n; i++)
 		add_once(interfaces, links[i]->name);
 	return json_pack("{s:s, s:I}", "address", address_format(&r->address, text), "epoch", (json_int_t)r->epoch);
@@ -139,6 +138,8 @@ static int fill(struct model *m, const json_t *state, const char *node, struct e
 		return error_set(err, -EINVAL, "not a state file of this version");
 	if (!whose || strcmp(whose, node) != 0)
 		return error_set(err, -EINVAL, "written by node \"%.253s\"", whose ? whose : "");
+	if (json_is_array(addresses) && json_array_size(addresses) == 0)
+		return error_set(err, -ENOENT, "nothing was ours");
 	if (json_array_size(addresses) == 0 || json_array_size(range_list) == 0 || json_array_size(interfaces) == 0)
 		return error_set(err, -EINVAL, "nothing to resume");
 	json_t *ingress = json_array();
@@ -171,7 +172,6 @@ int saved_state_decode(const char *text, const char *node, struct model **mp, st
 	int rc = fill(m, state, node, err);
 	json_decref(state);
 	if (rc < 0) {
-		m->own = NULL;
 		model_free(m);
 		free(m);
 		return rc;

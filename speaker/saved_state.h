@@ -12,7 +12,7 @@
 /* JSON text, to free(). addresses: those that the node answers for. */
 char *saved_state_encode(const struct model *m, const char *node, const struct address *addresses, size_t n);
 
-/* -EINVAL with one line for anything but a text of saved_state_encode by this node. *mp: to model_free() and free(). */
+/* -ENOENT: nothing was ours; -EINVAL with one line for anything but a text of saved_state_encode by this node. *mp: to model_free() and free(). */
 int saved_state_decode(const char *text, const char *node, struct model **mp, struct error *err);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "config/base/memory.h"
 #include "speaker/names.h"
+#include "speaker/command_line.h"
 
 #define GREEN "\033[32m"
 #define RED "\033[31m"
@@ -189,10 +190,6 @@ size_t verification_json(const struct verification_report *r, struct buffer *out
 	size_t wrong = count_wrong(r);
 	for (size_t i = 0; i < r->n; i++)
 		json_array_append_new(list, one_json(&r->verifications[i], &r->forecasts[i]));
-	json_t *root = json_pack("{s:b, s:s?, s:o}", "right", wrong == 0, "namespace", r->name_space, "addresses", list);
-	char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-	buffer_printf(out, "%s\n", text);
-	free(text);
-	json_decref(root);
+	command_line_json(out, json_pack("{s:b, s:s?, s:o}", "right", wrong == 0, "namespace", r->name_space, "addresses", list));
 	return wrong;
 }

@@ -204,6 +204,8 @@ static void drains(void **state)
 	support_slice(&m, "web-1", "web", SERVES("worker-1") ", " SERVES("worker-2"));   /* somebody may */
 	assert_true(relocation_follow(&l, &m, 0));
 	assert_int_equal(l.state, RELOCATION_WAITING);
+	again(&m, "", "");   /* the record was made anew: nobody has it yet */
+	assert_false(relocation_follow(&l, &m, 1200 * CLOCK_MS));
 	again(&m, "worker-2", "");
 	assert_true(relocation_follow(&l, &m, 1500 * CLOCK_MS));
 	expect_text(&l, "192.168.122.100  worker-1 -> worker-2  moved in 1.50 s\n");

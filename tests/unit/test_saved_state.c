@@ -58,7 +58,6 @@ static void there_and_back(void **state)
 	assert_non_null(model_node_record(m, "b"));   /* peers are known by their MACs */
 	assert_non_null(model_pool_of(m, &others));
 	assert_non_null(model_pool_of(m, &six));
-	m->own = NULL;
 	model_free(m);
 	free(m);
 	free(text);
@@ -69,6 +68,7 @@ static void refuses(void **state)
 	static const struct { const char *text, *why; } BAD[] = {
 		{"", "not JSON"}, {"{", "not JSON"}, {"[]", "version"}, {"{}", "version"}, {"{\"format\": 2}", "version"}, {"{\"format\": 1}", "node \"\""},
 		{"{\"format\": 1, \"node\": \"a\"}", "nothing to resume"},
+		{"{\"format\": 1, \"node\": \"a\", \"addresses\": []}", "nothing was ours"},
 		{"{\"format\": 1, \"node\": \"a\", \"addresses\": [{}], \"ranges\": [\"1.2.3.4\"], \"interfaces\": [\"e\"], \"nodes\": []}", "address is missing"},
 		{"{\"format\": 1, \"node\": \"a\", \"addresses\": [{\"address\": \"x\"}], \"ranges\": [\"1.2.3.4-1.2.3.9\"], \"interfaces\": [\"e\"]}", "x"},
 		{"{\"format\": 1, \"node\": \"a\", \"addresses\": [{\"address\": \"1.2.3.4\"}], \"ranges\": [\"1.2.3.4-1.2.3.9\"], \"interfaces\": [\"e\"]}", "links are missing"},

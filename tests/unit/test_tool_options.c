@@ -85,7 +85,7 @@ static void handover_flags(void **state)
 	assert_string_equal(o.cluster.context, "home");
 	assert_int_equal(o.timeout, 0);
 	assert_true(o.json);
-	assert_true(o.ignore_exclude_label);
+	assert_true(o.cluster.ignore_exclude_label);
 	tool_options_free(&o);
 	parse_ok(&o, TOOL_DRAIN, "worker-1 --timeout 2m");
 	assert_string_equal(o.node, "worker-1");
