@@ -37,7 +37,7 @@ tools: $(BUILD)/l2lb $(TOOLS) $(BENCH)
 help:
 	@echo "make            build build/l2lb (installs the Debian packages it lacks)"
 	@echo "make demo       show it working in a lab of network namespaces (KEEP=1 leaves the lab up)"
-	@echo "make test       all tests; parts: make test-unit, make test-planted, make test-table, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
+	@echo "make test       all tests; parts: make test-unit, make test-sim, make test-planted, make test-table, make test-standin, make test-e2e K=name; SAN=1 for ASan and UBSan"
 	@echo "make sim        many faults in simulated time: SEEDS=10000 schedules, START, ROW=name, JOBS; build/sim --seed N --verbose replays one"
 	@echo "make fuzz       fuzz the parsers of frames and netlink messages for TIME=600 seconds each (make test does it for 90, beside the rest)"
 	@echo "make mutate     break the cores, N=300 ways one at a time, and see whether a test notices: SEED, FILE=speaker/ownership.c, JOBS=2"

@@ -315,7 +315,7 @@ static const char HANDOVER_TAIL[] =
 	"\nNeeds to list and watch Services, Nodes, EndpointSlices, and in the namespace Leases, IPAddressPools, L2Advertisements; and to\n"
 	"get and patch Leases there (deploy/operator.yaml).\n"
 	"Exit status: 0 done, or it was so already; 1 not possible, or refused by the owner (drain: an address stays, as nobody else may\n"
-	"have it); 2 usage or configuration; 3 API server; 4 asked for, and not done in time. Colours only on a terminal, and not with\n"
+	"have it); 2 usage or configuration; 3 API server; 4 asked for, and not done in time, or interrupted. Colours only on a terminal, and not with\n"
 	"NO_COLOR set.\n";
 static const char LISTEN_TAIL[] = "\nExit status: 0 ended; 2 usage or configuration; 3 it cannot listen (CAP_NET_RAW, no link).\n";
 

@@ -9,7 +9,7 @@ _l2lb() {
 	local command=${COMP_WORDS[1]}
 	case $before in
 	--interface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$word"); return ;;
-	--kubeconfig) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+	--kubeconfig | --state-file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
 	--metrics-cert-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
 	-o) before=--output ;;
 	esac

@@ -111,7 +111,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	}
 	d->stopping = true;
 	monitoring_ending(d->monitoring);
-	log_info("stopping", NO_KV, "%s: handing over and ending", number == SIGTERM ? "SIGTERM" : "SIGINT");
+	log_info("stopping", NO_KV, "%s: leaving", number == SIGTERM ? "SIGTERM" : "SIGINT");
 	if (d->speaker)
 		speaker_role_leave(d->speaker, on_left, d);
 	else

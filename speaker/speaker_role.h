@@ -17,7 +17,7 @@ bool speaker_role_ready(const struct speaker_role *role);   /* it takes part: sy
 /* For metrics_on_collect: what it announces, and the frames of each address. */
 void speaker_role_collect(void *role, struct metrics *metrics);
 
-/* Hands every address to a successor; on_done runs when all were heard there, or after 1.8 s. */
+/* Our process ends: on_done runs when others were heard to answer for every address (a guard, or who took it over), or after 1.8 s. */
 void speaker_role_leave(struct speaker_role *role, void (*on_done)(void *data), void *data);
 void speaker_role_close(struct speaker_role *role);   /* NULL is fine */
 

@@ -49,10 +49,14 @@ def preferred(nodes, ip):
     return sorted(nodes, key=lambda node: hashlib.sha256(f"{node}#{ip}".encode()).digest())
 
 
+def fitting_vips(nodes, node):
+    """The addresses of the pool whose first choice is this node."""
+    return [vip(n) for n in range(100, 151) if preferred(nodes, vip(n))[0] == node]
+
+
 def vip_of(nodes, node, skip=0):
     """An address of the pool whose first choice is this node."""
-    fitting = [vip(n) for n in range(100, 151) if preferred(nodes, vip(n))[0] == node]
-    return fitting[skip]
+    return fitting_vips(nodes, node)[skip]
 
 
 def container(file):
@@ -364,8 +368,17 @@ class Home:
 
     def free_vip(self, node):
         """An address of the pool whose first choice is this node, another one each time."""
-        fitting = [ip for ip in map(vip, range(100, 151)) if preferred(self.nodes, ip)[0] == node and not self.record(ip)]
+        fitting = [ip for ip in fitting_vips(self.nodes, node) if not self.record(ip)]
         return fitting[next(self._vips) % len(fitting)]
+
+    def place(self, name, node):
+        """A Service whose address this node has, answered for by it: the address."""
+        ip = self.free_vip(node)
+        self.serve(name, annotations={IPS: ip})
+        self.owner(ip)
+        self.put_on(ip, node)
+        self.answered_by(ip, node)
+        return ip
 
     def serve(self, name, node="worker-1", ip="10.244.1.5", endpoints=None, port=80, **spec):
         """A LoadBalancer with an endpoint; does not wait."""

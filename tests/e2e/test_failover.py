@@ -96,7 +96,14 @@ def test_short_liveness_interval(stage):
 
 
 def test_deaths_in_a_chain(stage):
-    judged(play(stage, ROWS["chain"]()))
+    """The third has it in the end, and the record tells of the other two."""
+    ip, = judged(play(stage, ROWS["chain"]())).ips
+    names = [stage.owner(ip), *stage.home.record(ip)["metadata"]["annotations"]["l2lb.io/previous"].split(",")]
+    assert len(set(names[:3])) == 3 and names[2] == ROWS["chain"]().owner and stage.home.holder(ip) == names[0], names
+
+
+def test_deaths_in_a_chain_without_the_api(stage):
+    took_over(stage, judged(play(stage, ROWS["chain-no-api"]())), timeout=20)
 
 
 def test_speaker_killed(stage):
@@ -112,6 +119,10 @@ def test_speaker_killed_and_restarted(stage):
 
 def test_rolling_update(stage):
     judged(play(stage, Rolling()))
+
+
+def test_restart_without_the_api(stage):
+    judged(play(stage, ROWS["rolling-no-api"]()))
 
 
 def test_planned_move(stage):
@@ -157,7 +168,7 @@ def test_owner_sleeps(stage):
 
 
 def test_carrier_lost(stage):
-    judged(play(stage, ROWS["carrier"]()))
+    took_over(stage, judged(play(stage, ROWS["carrier"]())))
 
 
 def test_lossy_link(stage):
@@ -248,7 +259,7 @@ def test_steady_cost(home, tmp_path):
 
 def test_control_plane_node_cut_off(home):
     """With it goes the API server: the others go on without."""
-    ip, stays = serve_on(home, "k8s-control"), serve_on(home, "worker-1", "stays")
+    ip, stays = home.place("web", "k8s-control"), home.place("stays", "worker-1")
     asker = home.asker(ip, stays)
     time.sleep(0.5)
     home.lab.cut("k8s-control")
@@ -288,18 +299,9 @@ def test_api_server_hangs(stage):
     took_over(stage, judged(play(stage, ApiHangs())), timeout=15)
 
 
-def serve_on(home, node, name="web", skip=0):
-    """A Service whose address this node has: the address."""
-    ip = vip_of(home.nodes, node, skip)
-    home.announced(name, annotations={IPS: ip})
-    home.put_on(ip, node)
-    home.answered_by(ip, node)
-    return ip
-
-
 def test_link_down_and_up(home, tmp_path):
     """The owner's interface goes and comes back: one answers, and who does has announced it."""
-    ip = serve_on(home, "worker-1")
+    ip = home.place("web", "worker-1")
     home.lab.run("worker-1", ["ip", "link", "set", "eth0", "down"])
     heir = wait(lambda: home.holder(ip) not in ("", "worker-1") and home.holder(ip), 5, "another owner")
     home.answered_by(ip, heir)
@@ -309,12 +311,12 @@ def test_link_down_and_up(home, tmp_path):
     home.answered_by(ip, heir)
     assert {frame["sha"] for frame in sniffer.stop() if frame["spa"] == ip} <= {home.lab.mac(heir)}
     # And it can have addresses again.
-    assert serve_on(home, "worker-1", "again", skip=1)
+    assert home.place("again", "worker-1")
 
 
 def test_short_link_flap(home, tmp_path):
     """Back before anybody could take over: announced again at once, for switches that have forgotten the port."""
-    ip = serve_on(home, "worker-1")
+    ip = home.place("web", "worker-1")
     sniffer = wire.Sniffer(home.client, tmp_path / "arp.jsonl")
     home.lab.run("worker-1", ["sh", "-c", "ip link set eth0 down; ip link set eth0 up"])
     up = time.time()
@@ -327,7 +329,7 @@ def test_short_link_flap(home, tmp_path):
 
 def test_mac_changed(home, tmp_path):
     """Another MAC on the owner's interface: said on the wire and in the node's record."""
-    ip = serve_on(home, "worker-1")
+    ip = home.place("web", "worker-1")
     new, old = "02:00:00:00:99:0b", home.lab.mac("worker-1")
     sniffer = wire.Sniffer(home.client, tmp_path / "arp.jsonl")
     home.lab.run("worker-1", ["ip", "link", "set", "eth0", "address", new])
@@ -346,7 +348,7 @@ def test_mac_changed(home, tmp_path):
 
 def test_node_object_deleted(home):
     """A node leaves the cluster: its addresses move, without a moment of silence while its speaker still runs."""
-    ip = serve_on(home, "worker-1")
+    ip = home.place("web", "worker-1")
     asker = home.asker(ip)
     time.sleep(0.2)
     home.kube.delete(path("Node", name="worker-1"))
@@ -362,7 +364,7 @@ def test_node_object_deleted(home):
 
 def test_not_ready_is_no_reason(home):
     """The kubelet's heartbeat is late, the node answers: nothing moves."""
-    ip = serve_on(home, "worker-1")
+    ip = home.place("web", "worker-1")
     asker = home.asker(ip)
     home.kube.set_ready("worker-1", None)
     try:

@@ -288,6 +288,8 @@ class Loss(Row):
         macs = {answer for _, _, _, answers in asked[ips[0]]["spans"] for answer in answers}
         if macs - {stage.lab.mac(self.owner)}:
             outcome.wrong.append(f"somebody else answered, too: {sorted(macs)}")
+        if not asked[ips[0]]["unanswered"]:
+            outcome.wrong.append("no question was lost: the cable is a good one")
 
     def end(self, stage):
         self.cable.end()

@@ -79,13 +79,8 @@ class Stage:
 
     def place(self, node):
         """A Service whose address this node has, answered for by it: the address."""
-        ip = self.home.free_vip(node)
         self._placed += 1
-        self.home.serve(f"row-{self._placed}", annotations={IPS: ip})
-        self.home.owner(ip)
-        self.home.put_on(ip, node)
-        self.home.answered_by(ip, node)
-        return ip
+        return self.home.place(f"row-{self._placed}", node)
 
     def clear(self):
         """No Service left of what place() made."""

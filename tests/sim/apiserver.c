@@ -77,12 +77,6 @@ void simapi_compact(struct simapi *s)
 	forget(s, lost, s->version);
 }
 
-void simapi_compact_before(struct simapi *s, uint64_t version)
-{
-	version = version < s->version ? version : s->version;
-	forget(s, version, version);
-}
-
 /* ---- requests ---- */
 
 static int get(struct simapi *s, const struct simquery *q, json_t **replyp, struct simerror *e)

@@ -53,9 +53,6 @@ int simapi_watch_on(struct simapi *s, const char *path_and_query, uint64_t versi
  * from a version before this one, every continue token and every read as of then gives 410. */
 void simapi_compact(struct simapi *s);
 
-/* The same for what lies before `version` only: that one can still be read and watched from. */
-void simapi_compact_before(struct simapi *s, uint64_t version);
-
 uint64_t simapi_version(const struct simapi *s);
 
 struct simapi_counts {

@@ -100,7 +100,12 @@ static void reap(const struct jobs_config *config, struct job *j, int64_t until,
 	int status;
 	close(j->pipe);
 	j->pipe = -1;
-	if (waitpid(j->pid, &status, 0) < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
+	while (waitpid(j->pid, &status, 0) < 0)
+		if (errno != EINTR) {
+			perror("sim: waitpid");
+			exit(2);
+		}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !j->busy)   /* exit(0) within a schedule is no good end */
 		return;
 	struct outcome o = {.seed = j->current, .row = (unsigned)((j->row ? j->row : ROWS) - ROWS), .kind = "crash"};
 	snprintf(o.details, sizeof(o.details), "the process ended with %s %d%s", WIFSIGNALED(status) ? "signal" : "code",

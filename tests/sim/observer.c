@@ -55,11 +55,6 @@ void observer_begin(void)
 	world_at(world.now + LOOK_EVERY, look, NULL, 1);
 }
 
-unsigned observer_owner(unsigned address)
-{
-	return seen.watched[address].owner;
-}
-
 void observer_dirty(void)
 {
 	if (seen.planned)
@@ -261,12 +256,6 @@ void observer_frame(struct host *from, const struct arp_frame *f)
 	bool answer = f->op == ARP_REPLY && mac_equal(&f->eth_dst, &world.hosts[world.client].mac);
 	if (answer && seen.measuring && seen.woke_at[from->index] == world.now && seen.woke_late[from->index])
 		seen.stale++;
-}
-
-void observer_client_hears(const uint8_t *bytes, size_t len)
-{
-	(void)bytes;
-	(void)len;
 }
 
 /* ---- what is written ---- */

@@ -2,7 +2,7 @@
  * the promises of design.md section 2 (1, 2, 3, 9) and measures how long nobody or two answered.
  *
  * Kinds of wrong: two-services, lost-address, sender, ethernet-source, guard-mac, guard-form, malformed, busy, start, dark-after, two-after,
- * not-record, guard-left, moved-after; by run.c: dark, two, moves, stale, spread. */
+ * not-record, guard-left, moved-after; by run.c: dark, two, moves, stale, spread; by cluster.c and server.c: object, stale-write; by jobs.c: crash. */
 #ifndef TESTS_SIM_OBSERVER_H
 #define TESTS_SIM_OBSERVER_H
 
@@ -25,12 +25,10 @@ void observer_expect_start(void);           /* now: exactly one answers for each
 void observer_measure(void);                /* from now on */
 void observer_expect_rest(void);            /* from now on: exactly one answers, who the record says, and nothing moves */
 void observer_end(struct measured *m);
-unsigned observer_owner(unsigned address);  /* index of the host that answers; HOSTS: nobody, or several */
 
 void observer_dirty(void);                  /* somebody may answer otherwise now */
 void observer_woke(struct host *h);
 void observer_frame(struct host *from, const struct arp_frame *f);
-void observer_client_hears(const uint8_t *bytes, size_t len);
 void observer_written(const char *method, const char *path, const json_t *reply);
 
 #endif

@@ -5,14 +5,20 @@
 
 #include "config/base/memory.h"
 
-void report_add(struct report *r, const struct outcome *o)
+static void note_times(struct row_results *row, const struct measured *m)
 {
-	struct row_results *row = &r->rows[o->row];
 	if (row->n == row->room) {
 		row->room = row->room ? row->room * 2 : 64;
 		row->each = mem_realloc(row->each, row->room * sizeof(*row->each));
 	}
-	row->each[row->n++] = o->measured;
+	row->each[row->n++] = *m;
+}
+
+void report_add(struct report *r, const struct outcome *o)
+{
+	struct row_results *row = &r->rows[o->row];
+	if (o->measures)   /* one that crashed has no times */
+		note_times(row, &o->measured);
 	r->schedules++;
 	r->frames += o->frames;
 	r->simulated += o->simulated;

@@ -256,8 +256,11 @@ static void draw_stranger(struct schedule *s, struct chance *c)
 {
 	struct fault *f = add(s, FAULT_STRANGER, phase(c), chance_between(c, S, 4 * S), HOSTS);
 	f->value = (int)chance_between(c, 0, s->addresses - 1);
-	if (chance_percent(c, 50))
-		add(s, chance_percent(c, 50) ? FAULT_TERM : FAULT_KILL, f->at + chance_between(c, 0, S), chance_between(c, 50 * MS, S), s->holders[f->value]);
+	if (chance_percent(c, 50)) {   /* its owner is restarted meanwhile: the first node has the first address */
+		int64_t at = f->at;
+		f->value = 0;
+		add(s, chance_percent(c, 50) ? FAULT_TERM : FAULT_KILL, at + chance_between(c, 0, S), chance_between(c, 50 * MS, S), 0);
+	}
 }
 
 /* On a free address: no new Service may get into its way. */
@@ -286,14 +289,16 @@ static void draw_other(struct schedule *s, struct chance *c)
 	last = s->nodes - 1;
 	for (unsigned i = 0; i < ADDRESSES; i++)
 		s->holders[i] = (unsigned char)(1 + i % (last - 1));
-	add(s, FAULT_OTHER, 0, chance_between(c, 2 * S, 14 * S), last)->value = (int)chance_between(c, 0, 5);
+	struct fault *other = add(s, FAULT_OTHER, 0, chance_between(c, 2 * S, 14 * S), last);
 	if (chance_percent(c, 50)) {
+		other->value = (int)chance_between(c, 0, s->addresses - 1);
 		add(s, FAULT_TERM, chance_between(c, 0, S), chance_between(c, 50 * MS, 2 * S), 1);
 		return;
 	}
 	s->controllers = true;
 	s->spare = 4;
 	s->addresses = 10;
+	other->value = (int)chance_between(c, 0, 5);
 	add(s, FAULT_SERVICES, chance_between(c, 100 * MS, S), NEVER_BACK, HOSTS)->value = 2;
 }
 

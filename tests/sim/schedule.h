@@ -64,7 +64,7 @@ struct schedule {
 /* Bounds in milliseconds; -1: none. They are what the code reaches now: tighten them with it. */
 struct row {
 	const char *name;
-	unsigned weight;          /* of 1000 schedules so many */
+	unsigned weight;          /* its share of the weights of all rows */
 	void (*draw)(struct schedule *s, struct chance *c);
 	int dark, two, moves, stale;
 	int settle;               /* after the last fault is over: then exactly one, as recorded, and nothing moves */

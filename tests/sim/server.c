@@ -66,11 +66,6 @@ void server_compact(void)
 	simapi_compact(server.store);
 }
 
-bool server_reachable(const struct host *h)
-{
-	return server.up && !h->api_cut && h->powered;
-}
-
 void server_cut(struct host *h, int by)
 {
 	h->api_cut += (unsigned)by;

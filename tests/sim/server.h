@@ -24,7 +24,6 @@ void server_do(const char *method, const char *path, json_t *body);
 
 /* The version that a cache shows which lags behind by so much. */
 uint64_t server_version_at(int64_t lag);
-bool server_reachable(const struct host *h);   /* up, and nothing in the way is lost */
 
 /* The node's way to the API server is cut, or not any more. */
 void server_cut(struct host *h, int by);

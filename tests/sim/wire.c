@@ -112,8 +112,6 @@ static void on_arrival(void *data, uint64_t at)
 		return;
 	}
 	kernel_hears(h, f.bytes, f.len);
-	if (h->index == world.client)
-		observer_client_hears(f.bytes, f.len);
 	if (h->process)
 		process_give(h->process, to_process, h->process, at);
 	else
