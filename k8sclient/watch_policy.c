@@ -1,6 +1,7 @@
 #include "k8sclient/watch_policy.h"
 
 #define SHORT INT64_C(1000000)
+#define OBEDIENCE 20 /* failures in a row after which the server's word is only the least */
 #define PATIENCE 5   /* failures in a row before the resourceVersion itself is doubted */
 
 enum watch_next watch_decide(const struct watch_end *end)
@@ -28,4 +29,11 @@ enum watch_next watch_decide(const struct watch_end *end)
 	if (code && end->failures >= PATIENCE)
 		return LIST_AFTER_BACKOFF;
 	return WATCH_AFTER_BACKOFF;
+}
+
+int64_t watch_wait(const struct watch_end *end, int64_t planned, double random)
+{
+	if (!end->retry_after || (planned >= end->retry_after && end->failures >= OBEDIENCE))
+		return planned;
+	return end->retry_after + (int64_t)((double)end->retry_after * 0.25 * random);
 }

@@ -29,4 +29,9 @@ struct watch_end {
 
 enum watch_next watch_decide(const struct watch_end *end);
 
+/* How long to wait where watch_decide says that a wait is due: planned, or as the server asked. He knows when it is worth while:
+ * a restarted API server refuses custom resources for seconds with 429 and "Retry-After: 1", and whoever waits by a doubling
+ * backoff misses them for ten. Who is told so again and again goes by the backoff. random: [0, 1). */
+int64_t watch_wait(const struct watch_end *end, int64_t planned, double random);
+
 #endif

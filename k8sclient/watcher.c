@@ -149,7 +149,7 @@ static int64_t denied_wait(struct watcher *w)
 	return wait + (int64_t)((double)wait * 0.25 * clock_random());
 }
 
-static void go_on(struct watcher *w, enum watch_next next, int64_t retry_after, int64_t now)
+static void go_on(struct watcher *w, enum watch_next next, const struct watch_end *end, int64_t now)
 {
 	int64_t wait = 0;
 	if (next == LIST_AGAIN || next == LIST_AFTER_BACKOFF || next == WAIT_MISSING)
@@ -163,10 +163,8 @@ static void go_on(struct watcher *w, enum watch_next next, int64_t retry_after, 
 		/* Quickly at first, as CRDs are often applied a moment later; one GET per five minutes in the long run. */
 		wait = clock_min((now - w->missing_since) / 2 + CLOCK_S, w->times.missing);
 	}
-	if (wait && wait < retry_after)
-		wait = retry_after + (int64_t)((double)retry_after * 0.25 * clock_random());
 	if (wait)
-		wait_for(w, wait);
+		wait_for(w, watch_wait(end, wait, clock_random()));
 	else
 		try_next(w);
 }
@@ -213,7 +211,7 @@ static void ended(struct watcher *w, struct watch_end *end, const char *method_m
 			log_warn("watchFailed", KV("resource", w->name), "%s: %s; trying again", w->name, method_message);
 		set_trouble(w, method_message);
 	}
-	go_on(w, next, end->retry_after, now);
+	go_on(w, next, end, now);
 }
 
 /* ---- listing ---- */

@@ -63,8 +63,19 @@ static void table(void **state)
 	}
 }
 
+static void waits(void **state)
+{
+	static const struct { int64_t retry_after; unsigned failures; int64_t planned; double random; int64_t wait; } ROWS[] = {
+		{0, 0, 5 * S, 0.5, 5 * S}, {S, 0, 400000, 0, S}, {S, 0, 400000, 0.5, S + S / 8},
+		{S, 19, 10 * S, 0, S}, {S, 20, 10 * S, 0, 10 * S}, {30 * S, 20, 10 * S, 0, 30 * S}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(ROWS); i++)
+		assert_int_equal(watch_wait(&(struct watch_end){.status = 429, .retry_after = ROWS[i].retry_after, .failures = ROWS[i].failures},
+					    ROWS[i].planned, ROWS[i].random), ROWS[i].wait);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(table)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(waits)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
