@@ -21,7 +21,7 @@ FUZZERS  := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.
 TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 BENCH    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 # The simulation is the program's own objects, but for those whose headers tests/sim/ implements on simulated time.
-SIM_SEAM := config/base/clock config/base/deadline config/base/turn arp/link arp/links arp/kernel_arp k8sclient/api speaker/cluster speaker/state_file
+SIM_SEAM := config/base/clock config/base/deadline config/base/turn arp/link arp/links arp/kernel_arp k8sclient/api k8sclient/watcher speaker/state_file
 SIM_REAL := $(filter-out $(SIM_SEAM:%=$(BUILD)/%.o),$(LIB_OBJ))
 SIM_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c))
 # What tests/sim/coverage.c and observer.c look at while it passes.

@@ -247,6 +247,8 @@ static bool learn(struct segment *s, const struct arp_frame *frame, int64_t now)
 	if (peer && frame->op == ARP_REQUEST && frame->spa && frame->spa != frame->tpa && in_ranges(s, frame->tpa)) {
 		census_asked(s->census, frame->tpa, now);
 		note_asker(s, peer, now);
+		if (s->config.on_question)
+			s->config.on_question(s->config.data, s, frame->tpa, peer);
 	}
 	if (used)
 		carry_out_claim(s, used, conflict_heard(&used->core, &frame->sha, false, who, now), now);

@@ -33,6 +33,8 @@ struct segment_config {
 	/* Somebody's frame says that `address` (host byte order) is at sha; eth_src differs from it when a guard speaks. answer: it
 	 * answers a question of ours, else he says so by himself. */
 	void (*on_claim)(void *data, struct segment *s, uint32_t address, const struct mac *sha, const struct mac *eth_src, bool answer);
+	/* A peer asks for a pool address, by broadcast. NULL: nobody wants to know. */
+	void (*on_question)(void *data, struct segment *s, uint32_t address, const char *peer);
 	/* A frame of none of our nodes has a pool address as its sender, or (0) probes for one of ours. Who is it?
 	 * CONFLICT_UNKNOWN: to be found out; segment_identified follows. */
 	enum conflict_who (*on_sender)(void *data, struct segment *s, uint32_t address, const struct mac *mac);

@@ -39,7 +39,8 @@ struct cluster {
 	char **slice_names;        /* that the watch of all asks for; sorted */
 	size_t n_slice_names;
 	struct api_call *warming[WARM];
-	int64_t answers_since;     /* CLOCK_NEVER: it does not answer */
+	int64_t answers_since;     /* for Leases; CLOCK_NEVER: it does not answer */
+	int64_t nodes_since;       /* for Leases and Nodes */
 };
 
 /* ---- objects ---- */
@@ -73,7 +74,7 @@ void cluster_take_service(struct cluster *c, const json_t *service)
 }
 
 /* The server answers one of us: the others need not wait out their backoff. */
-static void hurry_all(struct cluster *c)
+void cluster_hurry(struct cluster *c)
 {
 	for (int i = 0; i < RESOURCES; i++)
 		if (c->watches[i].watcher)
@@ -82,7 +83,7 @@ static void hurry_all(struct cluster *c)
 
 void cluster_take_lease(struct cluster *c, const json_t *lease)
 {
-	hurry_all(c);
+	cluster_hurry(c);
 	put(c, INTAKE_LEASE, lease, false);
 }
 
@@ -125,15 +126,19 @@ static void on_gone(void *data, const char *key, json_t *last)
 	c->services_changed |= w->resource == SERVICES;
 }
 
+static void note_since(int64_t *since, bool answers)
+{
+	if (!answers)
+		*since = CLOCK_NEVER;
+	else if (*since == CLOCK_NEVER)
+		*since = clock_now();
+}
+
 static void note_answers(struct cluster *c)
 {
-	bool any = false;
-	for (int i = 0; i < RESOURCES; i++)
-		any |= c->watches[i].trouble != NULL;
-	if (any)
-		c->answers_since = CLOCK_NEVER;
-	else if (c->answers_since == CLOCK_NEVER)
-		c->answers_since = clock_now();
+	bool records = c->model.records_synced && !c->watches[LEASES].trouble;
+	note_since(&c->answers_since, records);
+	note_since(&c->nodes_since, records && c->model.nodes_synced && !c->watches[NODES].trouble);
 	c->model.revision++;
 	turn_again(c->turn);
 }
@@ -145,7 +150,7 @@ static void on_trouble(void *data, const char *why)
 	if (why && w->resource == LEASES && w->cluster->options->dry_run)   /* who only asks may have no right to see them */
 		w->cluster->model.records_synced = true;
 	if (!why)
-		hurry_all(w->cluster);
+		cluster_hurry(w->cluster);
 	note_answers(w->cluster);
 }
 
@@ -224,7 +229,7 @@ void cluster_init(struct cluster **clusterp, uv_loop_t *loop, struct turn *turn,
 	c->options = o;
 	c->name_space = mem_strdup(config->name_space);
 	c->leadership = config->leadership;
-	c->answers_since = CLOCK_NEVER;
+	c->answers_since = c->nodes_since = CLOCK_NEVER;
 	c->services_changed = true;   /* the empty set needs a decision too */
 	model_init(&c->model, o->lb_class, o->ignore_exclude_label);
 	/* Only LoadBalancer Services: traffic follows them, not the cluster. */
@@ -422,4 +427,9 @@ const char *cluster_trouble(const struct cluster *c)
 int64_t cluster_answers_since(const struct cluster *c)
 {
 	return c->answers_since;
+}
+
+int64_t cluster_nodes_since(const struct cluster *c)
+{
+	return c->nodes_since;
 }

@@ -33,11 +33,20 @@ void cluster_step(void *cluster);
 /* Every resource that the roles need has been listed once. */
 bool cluster_synced(const struct cluster *c);
 
-/* The API server answers our watches; since: the moment it did so again (clock.h), for rules that must not trust what an
- * outage left behind. */
+/* The API server answers the watch of the Leases: the records are current and can be written. The other watches do not count:
+ * a restarted API server refuses those of custom resources for seconds ("storage is (re)initializing", 429) while it serves
+ * Leases, and a right to see pools that was taken away is no outage either. */
 bool cluster_api_answers(const struct cluster *c);
+
+/* When it did so again, for rules that must not trust what an outage left behind (clock.h); CLOCK_NEVER: it does not.
+ * nodes: the same of records and Nodes, for what a Node object or its absence says. */
 int64_t cluster_answers_since(const struct cluster *c);
-const char *cluster_trouble(const struct cluster *c);   /* why not, one line; NULL: it answers, or was not asked yet */
+int64_t cluster_nodes_since(const struct cluster *c);
+
+/* It may be back: watches that wait because it could not be reached try again now. */
+void cluster_hurry(struct cluster *c);
+
+const char *cluster_trouble(const struct cluster *c);   /* of any watch, one line; NULL: there is none, or none was asked yet */
 
 /* An object of ours that a write or a GET returned: into the model before the watch repeats it. */
 void cluster_take_lease(struct cluster *c, const json_t *lease);

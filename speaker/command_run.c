@@ -173,7 +173,7 @@ static void on_patience(void *data)
 	struct daemon *d = data;
 	if (d->stopping)
 		return;
-	if (!cluster_api_answers(d->cluster)) {
+	if (!cluster_api_answers(d->cluster) || cluster_trouble(d->cluster)) {
 		fprintf(stderr, "l2lb: the API server at %s does not answer (any more)\n", d->credentials.server);
 		fail(d, EXIT_API);
 	} else if (d->leadership && !leadership_leading(d->leadership)) {

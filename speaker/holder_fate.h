@@ -18,7 +18,7 @@ struct holder_evidence {
 	enum liveness_state wire;
 	bool wire_judges;     /* somebody watches it there, and knows */
 	bool guard;           /* speakers that are down are guarded */
-	bool api;             /* the API server answers, */
+	bool api;             /* the API server answers for Nodes and records, */
 	int64_t api_for;      /* for so long, microseconds */
 	bool node, ready;     /* the Node exists; is Ready */
 	bool linkless;        /* its own record shows no link for the address: if it lived it would have passed it on */

@@ -139,7 +139,7 @@ static enum holder_fate fate_of(const struct owned_address *o, const struct segm
 	const struct node *node = model_node(model_of(o), holder);
 	struct holder_evidence e = {
 		.wire = s ? segment_liveness(s, holder) : LIVENESS_UNKNOWN, .wire_judges = s && !segment_undecided(s, holder),
-		.guard = o->context->options->guard, .api = cluster_api_answers(cluster), .api_for = now - cluster_answers_since(cluster),
+		.guard = o->context->options->guard, .api = cluster_nodes_since(cluster) != CLOCK_NEVER, .api_for = now - cluster_nodes_since(cluster),
 		.node = node, .ready = node && node->ready};
 	e.linkless = !e.wire_judges && model_node_record(model_of(o), holder) && election_check(model_of(o), record_of(o), holder) == ELECTION_NO_LINK;
 	return holder_fate_of(&e);
@@ -271,6 +271,7 @@ static struct ownership_view view_of(struct owned_address *o, const struct recor
 		return v;
 	const char *holder = ownership_holder(&o->core, r);
 	v.fate = fate_of(o, s, holder, now);
+	v.holder_alive = s && segment_liveness(s, r->holder) == LIVENESS_ALIVE;
 	v.record_dead = strcmp(holder, r->holder) != 0 && fate_of(o, s, r->holder, now) == HOLDER_DEAD;
 	v.served = election_user(m, r) && any_endpoint(m, r);
 	v.refused = model_is_refused(m, r);

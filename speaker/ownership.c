@@ -39,6 +39,8 @@
 #define DOUBT (2 * CLOCK_S)             /* by then a takeover that was heard is recorded */
 #define DOUBT_ANSWERED (100 * CLOCK_MS)
 #define REFUSAL (5 * CLOCK_S)           /* by then our note of the stranger has gone round */
+#define INSISTS 5u                      /* questions, each sooner than */
+#define INSISTENCE (500 * CLOCK_MS)     /* after the one before it: only who wants to be rid of an address asks so */
 #define BELIEF (150 * CLOCK_S)          /* an owner announces more often (a minute by default), and records what it took */
 #define LONG_AGO (INT64_MIN / 2)
 
@@ -51,7 +53,8 @@ const char *ownership_state_name(enum ownership_state state)
 void ownership_init(struct ownership *o, const struct address *a, int64_t now)
 {
 	*o = (struct ownership){.address = *a, .plan_at = CLOCK_NEVER, .since = now, .defended_at = LONG_AGO,
-				.war_began = LONG_AGO, .claimed_at = LONG_AGO, .guard_heard = LONG_AGO, .rival_at = LONG_AGO, .doubted_at = LONG_AGO, .epoch = -1};
+				.war_began = LONG_AGO, .claimed_at = LONG_AGO, .guard_heard = LONG_AGO, .rival_at = LONG_AGO, .doubted_at = LONG_AGO,
+				.insisted_at = LONG_AGO, .epoch = -1};
 }
 
 static void forget_before(struct ownership *o)
@@ -124,7 +127,8 @@ static void enter(struct ownership *o, enum ownership_state state, int64_t now)
 	o->since = now;
 	o->plan_at = CLOCK_NEVER;
 	o->handed_at = o->stopping_at = 0;
-	o->asked = 0;
+	o->asked = o->insisted = 0;
+	o->summoned = false;
 	mem_replace(&o->guarded, NULL);
 	if (ownership_answers(o)) {
 		mem_replace(&o->believed, NULL);
@@ -265,6 +269,22 @@ static enum ownership_action audit(struct ownership *o, const struct ownership_v
 	return look(o, now);
 }
 
+/* R9: he who has it by the wire asks for it again and again, for he has seen that the record names us, and waits to hear us.
+ * True once the API server has just said so, too: old lists and late answers have cost enough. */
+static bool summoned(struct ownership *o, const struct ownership_view *v, int64_t now, enum ownership_action *actionp)
+{
+	if (o->summoned && !o->in_flight) {
+		o->summoned = false;
+		o->insisted = 0;
+		return !o->unanswered;
+	}
+	if (!o->summoned && v->api && o->insisted >= INSISTS) {
+		*actionp = look(o, now);
+		o->summoned = *actionp == OWNERSHIP_LOOK;
+	}
+	return false;
+}
+
 /* The record names us, and we do not answer. */
 static enum ownership_action mine_by_record(struct ownership *o, const struct ownership_view *v, bool appointed, int64_t now, int64_t *wakep)
 {
@@ -274,10 +294,13 @@ static enum ownership_action mine_by_record(struct ownership *o, const struct ow
 		const char *successor = next_successor(v);
 		return successor && v->served && v->api && can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, successor, now) : OWNERSHIP_NOTHING;
 	}
-	if (appointed) {   /* by the guard, or by an owner that could not answer any more: it waits to hear us */
+	enum ownership_action action = OWNERSHIP_NOTHING;
+	if (appointed || summoned(o, v, now, &action)) {   /* by the guard, or by an owner that could not answer any more: it waits to hear us */
 		enter(o, OWNERSHIP_OWNED, now);
 		return OWNERSHIP_NOTHING;
 	}
+	if (action != OWNERSHIP_NOTHING)
+		return action;
 	if (strcmp(ownership_holder(o, v->record), v->me) != 0) {   /* R9, level-triggered: does he who was heard with it answer still? */
 		if (!reached(o->claimed_at + (AUDIT << o->audits), now, wakep))
 			return OWNERSHIP_NOTHING;
@@ -517,8 +540,11 @@ static enum ownership_action releasing(struct ownership *o, const struct ownersh
 		enter(o, OWNERSHIP_OWNED, now);
 		return OWNERSHIP_NOTHING;
 	}
-	/* Cut off from all others we cannot hear him, and nobody hears us: go on, and write nothing. */
-	if (!v->served || v->mute || (v->connected && reached(o->since + RELEASE_TIME, now, wakep))) {
+	/* Cut off from all others we cannot hear him, and nobody hears us: go on, and write nothing. He who answers us, but not for
+	 * this address, does not have it: he believes the wire, which says us, or has not heard of his record. Go on: our
+	 * questions call him (summoned), and who stops by time leaves nobody. */
+	bool hears = v->connected && !v->holder_alive;
+	if (!v->served || v->mute || (hears && reached(o->since + RELEASE_TIME, now, wakep))) {
 		enter(o, OWNERSHIP_IDLE, now);
 		return OWNERSHIP_NOTHING;
 	}
@@ -527,8 +553,15 @@ static enum ownership_action releasing(struct ownership *o, const struct ownersh
 	return OWNERSHIP_NOTHING;
 }
 
-static enum ownership_action yielding(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
+static enum ownership_action yielding(struct ownership *o, const struct ownership_view *v, bool appointed, int64_t now, int64_t *wakep)
 {
+	if (appointed && mine(v) && v->api) {   /* a write of ours has come through: he will give way when he sees it, and wants to hear us */
+		o->unanswered = false;
+		enter(o, OWNERSHIP_OWNED, now);
+		return OWNERSHIP_NOTHING;
+	}
+	if (v->api && !o->from && o->rival && strcmp(v->record->holder, o->rival) == 0)   /* the record has come meanwhile */
+		return to_rival(o, v, now);
 	int64_t wait = rank(v, v->me) > rank(v, o->rival) ? YIELD_WORSE : YIELD_BETTER;
 	if (o->asked && o->rival_at > o->since + wait)
 		return to_rival(o, v, now);
@@ -644,7 +677,7 @@ static enum ownership_action step_state(struct ownership *o, const struct owners
 	case OWNERSHIP_RELEASING:
 		return releasing(o, v, now, wakep);
 	case OWNERSHIP_YIELDING:
-		return yielding(o, v, now, wakep);
+		return yielding(o, v, appointed, now, wakep);
 	case OWNERSHIP_STOPPING:
 		return stopping(o, v, now, wakep);
 	case OWNERSHIP_GUARDING:
@@ -668,13 +701,13 @@ enum ownership_action ownership_step(struct ownership *o, const struct ownership
 	 * answers still stops on hearing us, and would wait for it in vain. */
 	bool appointed = o->epoch >= 0 && v->record->epoch > o->epoch;
 	o->epoch = v->record->epoch;
-	for (;;) {
+	for (unsigned i = 0;; i++) {
 		enum ownership_state before = o->state;
 		enum ownership_action action = step_state(o, v, appointed, now, wakep);
 		/* One transition may open the next, e.g. OWNED to MOVING to a NAME; coming to rest ends it. */
 		if (action != OWNERSHIP_NOTHING || o->state == before)
 			return action;
-		if (o->state == OWNERSHIP_IDLE) {
+		if (o->state == OWNERSHIP_IDLE || i == OWNERSHIP_STATES) {   /* never for ever */
 			*wakep = clock_min(*wakep, now + CLOCK_MS);
 			return action;
 		}
@@ -721,6 +754,14 @@ void ownership_claimed(struct ownership *o, const char *peer, const struct recor
 		enter(o, OWNERSHIP_IDLE, now);
 	believe(o, peer, record);
 	o->plan_at = CLOCK_NEVER;   /* somebody was faster */
+}
+
+void ownership_asked(struct ownership *o, const char *peer, int64_t now)
+{
+	if (o->state != OWNERSHIP_IDLE || !o->believed || strcmp(o->believed, peer) != 0)
+		return;
+	o->insisted = now - o->insisted_at < INSISTENCE ? o->insisted + 1 : 1;
+	o->insisted_at = now;
 }
 
 void ownership_guard_heard(struct ownership *o, int64_t now)

@@ -48,6 +48,7 @@ struct ownership_view {
 	const char *const *candidates;       /* eligible nodes that are not down, best first */
 	size_t n_candidates;
 	bool connected;                      /* something on the link answers us: another's claim can be heard */
+	bool holder_alive;                   /* whom the record names answers us on the wire, by our own watch */
 	bool api;                            /* the API server answers */
 	bool guard;                          /* it is ours to guard for ownership_guarded_node, whose speaker is down */
 	bool misjudged;                      /* the holder was taken for dead and was not: nothing is taken from it for a while */
@@ -89,6 +90,9 @@ struct ownership {
 	int64_t believed_epoch;
 	int64_t doubted_at;    /* IDLE: when it was asked whether he who is believed to have it does */
 	unsigned audits;       /* CHECKs of what the record says is ours and another has */
+	unsigned insisted;     /* IDLE: how often he who is believed to have it has asked for it himself, one question after another, */
+	int64_t insisted_at;   /* and when last */
+	bool summoned;         /* ... and the record is being read because of that */
 	int64_t epoch;         /* of the record seen last; -1: none since start or sleep */
 	int64_t since;         /* of the state */
 	unsigned asked;        /* how often in this state, */
@@ -112,6 +116,9 @@ void ownership_looked(struct ownership *o, int status, int64_t now);
 
 /* A peer's frame says that the address is at the peer; record: as known then, or NULL. */
 void ownership_claimed(struct ownership *o, const char *peer, const struct record *record, int64_t now);
+
+/* A peer has asked for the address by broadcast. */
+void ownership_asked(struct ownership *o, const char *peer, int64_t now);
 
 /* A guard's frame: somebody answers for us with our MAC, or for a third node although it is ours. */
 void ownership_guard_heard(struct ownership *o, int64_t now);

@@ -160,9 +160,27 @@ static void on_claim(void *data, struct segment *s, uint32_t address, const stru
 	const struct record *r = model_record(model_of(role), &a);
 	if (!answer && ownership_answers(&o->core) && misjudged_announces(role->context.misjudged, peer, r, clock_now()))
 		log_warn("misjudged", KV("peer", peer), "node %s was taken for dead and is not: this node takes nothing from it for a while", peer);
+	/* Who takes what is ours may have seen it in a record that we have not: the API server is back. */
+	if (ownership_answers(&o->core) && !cluster_api_answers(role->cluster))
+		cluster_hurry(role->cluster);
 	ownership_claimed(&o->core, peer, r, clock_now());
 	o->news = true;
 	look_at_some(role);
+}
+
+static void on_question(void *data, struct segment *s, uint32_t address, const char *peer)
+{
+	struct speaker_role *role = data;
+	struct address a = address_from_v4(address);
+	struct owned_address *o = address_find(role, &a);
+	(void)s;
+	if (!o)
+		return;
+	ownership_asked(&o->core, peer, clock_now());
+	if (o->core.insisted > 1) {   /* one question is the census's, or a check */
+		o->news = true;
+		look_at_some(role);
+	}
 }
 
 static enum conflict_who on_sender(void *data, struct segment *s, uint32_t address, const struct mac *mac)
@@ -391,8 +409,9 @@ static void step(struct speaker_role *role)
 		wake = clock_min(wake, resumption_deadline(role->resumption, true));
 	}
 	/* Rules about an outage ripen without any event. */
-	if (cluster_api_answers(role->cluster) && now - cluster_answers_since(role->cluster) <= HOLDER_TRUST)
-		wake = clock_min(wake, cluster_answers_since(role->cluster) + HOLDER_TRUST + CLOCK_MS);
+	int64_t nodes_since = cluster_nodes_since(role->cluster);
+	if (nodes_since != CLOCK_NEVER && now - nodes_since <= HOLDER_TRUST)
+		wake = clock_min(wake, nodes_since + HOLDER_TRUST + CLOCK_MS);
 	sleep_until(role, wake, now);
 }
 
@@ -456,7 +475,7 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 	struct segment_config config = {.node = options->node_name, .liveness_interval = options->liveness_interval,
 					.gratuitous_interval = options->gratuitous_interval, .arp_rate = options->arp_rate,
 					.announce_to = options->announce_to, .n_announce_to = options->n_announce_to, .on_state = on_state,
-					.on_heard_again = on_heard_again, .on_claim = on_claim, .on_return = on_return,
+					.on_heard_again = on_heard_again, .on_claim = on_claim, .on_question = on_question, .on_return = on_return,
 					.on_sender = on_sender, .on_conflict = on_conflict, .slept = slept, .give_up = options->give_up, .data = role};
 	role->turn = turn;
 	role->cluster = cluster;

@@ -147,7 +147,7 @@ class Stage:
         self.mark("l2lb " + " ".join(argv))
         done = self.home.command(*argv)
         if done.returncode:
-            raise AssertionError(f"l2lb {' '.join(argv)} ended with {done.returncode}: {done.stderr[-500:]}")
+            raise AssertionError(f"l2lb {' '.join(argv)} ended with {done.returncode}: {(done.stderr + done.stdout)[-500:]}")
 
     def cordon(self, node, on=True):
         self.mark(f"{node} cordoned" if on else f"{node} uncordoned")

@@ -210,7 +210,7 @@ static void on_arrival(void *data, uint64_t arg)
 		finish(c, 0, -ECONNREFUSED);
 		return;
 	}
-	int status = server_request(c->method, c->path, c->content_type, c->body, &c->reply);
+	int status = server_refuses(c->path) ? 429 : server_request(c->method, c->path, c->content_type, c->body, &c->reply);
 	if (!reads(c))
 		world_say("%s: %s %s: %d", c->host->name, c->method, c->path, status);
 	c->tries = 0;

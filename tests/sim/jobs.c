@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PATIENCE 120   /* seconds for one schedule; the longest takes two */
+
 #define JOBS_MAX 64
 
 enum { SAYS_BEGIN, SAYS_OUTCOME, SAYS_END };
@@ -66,7 +68,9 @@ static void work(const struct jobs_config *config, uint64_t first, int64_t until
 		m.says = SAYS_BEGIN;
 		m.outcome = (struct outcome){.seed = seed, .row = (unsigned)(s.row - ROWS)};
 		put(out, &m, sizeof(m));
+		alarm(PATIENCE);   /* a loop that never ends is a crash, too */
 		run_schedule(&s, false, &m.outcome);
+		alarm(0);
 		m.says = SAYS_OUTCOME;
 		put(out, &m, sizeof(m));
 	}

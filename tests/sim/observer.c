@@ -362,3 +362,8 @@ void observer_end(struct measured *m)
 			m->most_on_one = on[w->owner];
 	}
 }
+
+unsigned observer_owner(unsigned address)
+{
+	return seen.watched[address].owner;
+}

@@ -2,7 +2,7 @@
  * the promises of design.md section 2 (1, 2, 3, 9) and measures how long nobody or two answered.
  *
  * Kinds of wrong: two-services, lost-address, sender, ethernet-source, guard-mac, guard-form, malformed, busy, start, dark-after, two-after,
- * not-record, guard-left, moved-after; by run.c: dark, two, moves, stale, spread; by cluster.c and server.c: object, stale-write; by jobs.c: crash. */
+ * not-record, guard-left, moved-after; by run.c: dark, two, moves, stale, spread, not-moved; by server.c: stale-write; by jobs.c: crash. */
 #ifndef TESTS_SIM_OBSERVER_H
 #define TESTS_SIM_OBSERVER_H
 
@@ -25,6 +25,7 @@ void observer_expect_start(void);           /* now: exactly one answers for each
 void observer_measure(void);                /* from now on */
 void observer_expect_rest(void);            /* from now on: exactly one answers, who the record says, and nothing moves */
 void observer_end(struct measured *m);
+unsigned observer_owner(unsigned address);  /* who answers alone, by its MAC; HOSTS: nobody */
 
 void observer_dirty(void);                  /* somebody may answer otherwise now */
 void observer_woke(struct host *h);

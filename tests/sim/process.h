@@ -1,5 +1,5 @@
 /* One l2lb on one node, made of the binary's own object files: its loop is here, what it talks to is in wire.h and server.h.
- * deadline.h and turn.h are implemented in process.c, link.h and links.h in link.c, api.h and cluster.h in files of their
+ * deadline.h and turn.h are implemented in process.c, link.h and links.h in link.c, api.h and watcher.h in files of their
  * names. What comes for a stopped process waits for it. */
 #ifndef TESTS_SIM_PROCESS_H
 #define TESTS_SIM_PROCESS_H
@@ -26,6 +26,8 @@ struct process {
 	struct turn turn;
 	struct api *api;
 	struct leadership *leadership;
+	struct watcher *watchers;
+	unsigned n_watchers;
 	struct cluster *cluster;
 	struct controller_role *controller;
 	struct speaker_role *speaker;

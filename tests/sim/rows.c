@@ -243,6 +243,15 @@ static void draw_drain(struct schedule *s, struct chance *c)
 	add(s, FAULT_DRAIN, phase(c), chance_percent(c, 50) ? NEVER_BACK : chance_between(c, S, 3 * S), 0);
 }
 
+/* Who asks for it does so as soon as the API server is back, which does not serve custom resources yet. */
+static void draw_drain_after_api(struct schedule *s, struct chance *c)
+{
+	int64_t lasts = chance_between(c, S, 4 * S);
+	add(s, FAULT_API, phase(c), lasts, 0)->value = chance_percent(c, 30);
+	draw_drain(s, c);
+	s->faults[1].at = s->faults[0].at + lasts + chance_between(c, 0, 6 * S);
+}
+
 static void draw_move(struct schedule *s, struct chance *c)
 {
 	unsigned to = (unsigned)chance_between(c, 1, s->nodes - 1);
@@ -250,6 +259,13 @@ static void draw_move(struct schedule *s, struct chance *c)
 	if (chance_percent(c, 30))   /* the successor does not hear of it */
 		add(s, FAULT_API_CUT, at, 4 * S, to);
 	add(s, FAULT_MOVE, at + 100 * MS, NEVER_BACK, 0)->b = to;
+}
+
+static void draw_move_after_api(struct schedule *s, struct chance *c)
+{
+	int64_t lasts = chance_between(c, S, 4 * S);
+	add(s, FAULT_API, phase(c), lasts, 0)->value = chance_percent(c, 30);
+	add(s, FAULT_MOVE, s->faults[0].at + lasts + chance_between(c, 0, 6 * S), NEVER_BACK, 0)->b = (unsigned)chance_between(c, 1, s->nodes - 1);
 }
 
 static void draw_stranger(struct schedule *s, struct chance *c)
@@ -369,6 +385,8 @@ const struct row ROWS[] = {
 	{"pause-clock",       20, draw_pause_of_clock,       350,  150,   3, -1,   2500, false,  800, 2},
 	{"drain",             30, draw_drain,                  0,   50,   1,  0,   2500, false,  800, 2},
 	{"move",              30, draw_move,                   0,   50,   1,  0,   3000, false,  800, 2},
+	{"drain-after-api",   20, draw_drain_after_api,        0,   50,   1,  0,   4000, false,  800, 2},
+	{"move-after-api",    20, draw_move_after_api,         0,   50,   1,  0,   4000, false,  800, 2},
 	{"stranger",          20, draw_stranger,             300,   50,   1,  0,   4000, false,  800, 2},
 	{"stranger-first",    10, draw_stranger_first,        -1,   50,   1,  0,   8000, false,  800, 2},
 	{"stranger-move",     10, draw_stranger_move,         -1,   50,   2,  0,   8000, false,  800, 2},

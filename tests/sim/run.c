@@ -104,6 +104,19 @@ static void check_spread(const struct schedule *s, const struct measured *m)
 		check_bound("spread", m->most_on_one, (5 * answered + 4 * nodes - 1) / (4 * nodes), "addresses on one node");
 }
 
+/* Where nothing but the API server stands in its way a move that was asked for is done. */
+static void check_wishes(const struct schedule *s)
+{
+	for (unsigned i = 0; i < s->n_faults; i++)
+		if (schedule_has(s, i) && s->faults[i].kind != FAULT_MOVE && s->faults[i].kind != FAULT_API)
+			return;
+	for (unsigned i = 0; i < s->n_faults; i++) {
+		const struct fault *f = &s->faults[i];
+		if (schedule_has(s, i) && f->kind == FAULT_MOVE && !world.hosts[f->b].missing && observer_owner((unsigned)f->value) != f->b)
+			world_wrong("not-moved", "10.99.10.%d is not at n%u, as it was asked for", f->value, f->b);
+	}
+}
+
 void run_schedule(const struct schedule *s, bool verbose, struct outcome *o)
 {
 	int64_t over = START + schedule_faults_end(s);
@@ -128,6 +141,8 @@ void run_schedule(const struct schedule *s, bool verbose, struct outcome *o)
 		check_bounds(s, &o->measured);
 	if (!world.wrong)
 		check_spread(s, &o->measured);
+	if (!world.wrong)
+		check_wishes(s);
 	o->simulated = world.now;
 	o->frames = wire_sent();
 	if (world.wrong) {

@@ -7,11 +7,13 @@
 #include "tests/sim/observer.h"
 
 #define PAST 256
+#define CUSTOM_LATE (8 * CLOCK_S)   /* as measured */
 #define WALL_BEGAN INT64_C(1767225600)
 
 static struct {
 	struct simapi *store;
 	bool up;
+	int64_t custom_at;   /* then custom resources are served */
 	struct {
 		int64_t at;
 		uint64_t version;
@@ -56,8 +58,15 @@ void server_set_up(bool up)
 		return;
 	server.up = up;
 	world_say("API server %s", up ? "is back" : "stops");
-	if (!up)
+	if (up)
+		server.custom_at = world.now + chance_between(&world.chance, 0, CUSTOM_LATE);
+	else
 		watching_server_down();
+}
+
+bool server_refuses(const char *path)
+{
+	return world.now < server.custom_at && strncmp(path, "/apis/metallb.io/", 17) == 0;
 }
 
 void server_compact(void)

@@ -16,6 +16,9 @@ bool server_up(void);
 void server_set_up(bool up);
 void server_compact(void);
 
+/* It has just started: custom resources are answered by 429 ("storage is (re)initializing") for some seconds more. */
+bool server_refuses(const char *path);
+
 /* Done at once. Returns the HTTP status; *replyp: a new reference. */
 int server_request(const char *method, const char *path, const char *content_type, const json_t *body, json_t **replyp);
 
@@ -28,7 +31,7 @@ uint64_t server_version_at(int64_t lag);
 /* The node's way to the API server is cut, or not any more. */
 void server_cut(struct host *h, int by);
 
-/* Implemented by cluster.c: a resource ("leases") has changed; the server has stopped; the way is free again. */
+/* Implemented by watcher.c: an object has changed; the server has stopped; the way is free again. */
 void watching_changed(const char *path);
 void watching_server_down(void);
 void watching_free_again(struct host *h);

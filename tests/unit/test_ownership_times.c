@@ -12,7 +12,7 @@ struct scene {
 	const char *holder, *candidates;
 	enum holder_fate fate;           /* of another than "a", who is me */
 	const char *successor, *previous, *move_to;
-	bool no_api, leaving, guard, alone, not_served, mute, refused, clear;
+	bool no_api, leaving, guard, alone, not_served, mute, refused, clear, holder_alive;
 	int64_t not_before;
 	long long epoch;                 /* 0: 3 */
 };
@@ -27,7 +27,7 @@ static enum ownership_action step(struct ownership *o, struct scene s, int64_t n
 								      .previous = s.previous, .epoch = s.epoch ? (int)s.epoch : 3});
 	struct ownership_view v = {.me = "a", .record = r, .candidates = names, .served = !s.not_served, .connected = !s.alone, .api = !s.no_api, .interval = T,
 				   .move_to = s.move_to, .leaving = s.leaving, .guard = s.guard, .mute = s.mute, .refused = s.refused, .not_before = s.not_before,
-				   .clear_successor = s.clear, .fate = strcmp(s.holder, "a") == 0 ? HOLDER_ME : s.fate};
+				   .clear_successor = s.clear, .holder_alive = s.holder_alive, .fate = strcmp(s.holder, "a") == 0 ? HOLDER_ME : s.fate};
 	while ((one = strsep(&rest, " ")) && *one) {
 		v.eligible |= strcmp(one, "a") == 0;
 		names[v.n_candidates++] = one;
@@ -271,20 +271,21 @@ static void guard_ends(void **state)
 
 /* ---- releasing, stopping, checking ---- */
 
-/* Ten questions, then ten times fewer; silent after a second, unless nobody at all is heard. */
+/* Ten questions, then ten times fewer; silent after a second, unless nobody at all is heard, or the very holder is, who does not
+ * answer for it. */
 static void releases(void **state)
 {
 	(void)state;
-	for (int alone = 0; alone < 2; alone++) {
+	for (int way = 0; way < 3; way++) {
 		struct ownership o = in_state(OWNERSHIP_RELEASING);
-		struct scene s = {"b", "b a", .fate = HOLDER_PRESENT, .alone = alone};
+		struct scene s = {"b", "b a", .fate = HOLDER_PRESENT, .alone = way == 1, .holder_alive = way == 2};
 		assert_int_equal(step(&o, s, NOW), OWNERSHIP_ASK);
 		for (int i = 1; i < 10; i++)
 			acts_at(&o, s, NOW + i * 20 * MS, OWNERSHIP_ASK);
 		for (int i = 0; i < 3; i++)
 			acts_at(&o, s, NOW + 380 * MS + i * 200 * MS, OWNERSHIP_ASK);
 		assert_int_equal(step(&o, s, NOW + 980 * MS), OWNERSHIP_ASK);
-		if (alone)
+		if (way)
 			acts_at(&o, s, NOW + 1180 * MS, OWNERSHIP_ASK);
 		else
 			enters_at(&o, s, NOW + CLOCK_S, OWNERSHIP_NOTHING, OWNERSHIP_IDLE);
@@ -306,6 +307,60 @@ static void releases_to_whom(void **state)
 		assert_int_equal(o.state, CASES[i].to);
 		if (o.state == OWNERSHIP_IDLE)
 			assert_string_equal(ownership_holder(&o, r), CASES[i].rival);
+		ownership_free(&o);
+		record_free(r);
+	}
+}
+
+/* Five questions of his without a break, then the record is read; when it says us still, we are heard. */
+static void is_summoned(void **state)
+{
+	static const struct { const char *asks; int64_t pause; unsigned times; bool no_api; int status; bool mine; enum ownership_state to; } CASES[] = {
+		{"b", 20 * MS, 5, false, 200, true, OWNERSHIP_OWNED},
+		{"b", 499 * MS, 5, false, 200, true, OWNERSHIP_OWNED},
+		{"b", 20 * MS, 4, false, 200, true, OWNERSHIP_IDLE},
+		{"b", 500 * MS, 5, false, 200, true, OWNERSHIP_IDLE},
+		{"c", 20 * MS, 5, false, 200, true, OWNERSHIP_IDLE},   /* a census, or a check */
+		{"b", 20 * MS, 5, true, 200, true, OWNERSHIP_IDLE},
+		{"b", 20 * MS, 5, false, 0, true, OWNERSHIP_IDLE},     /* the list that we have may be old */
+		{"b", 20 * MS, 5, false, 200, false, OWNERSHIP_IDLE}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "a", .epoch = 3});
+		struct scene s = {"a", "a b", .fate = HOLDER_PRESENT, .no_api = CASES[i].no_api};
+		int64_t now = NOW;
+		bool looks = strcmp(CASES[i].asks, "b") == 0 && CASES[i].times == 5 && CASES[i].pause < 500 * MS && !CASES[i].no_api;
+		ownership_claimed(&o, "b", r, now);
+		for (unsigned k = 0; k < CASES[i].times; k++) {
+			now += CASES[i].pause;
+			ownership_claimed(&o, "b", r, now);   /* and he answers others meanwhile */
+			ownership_asked(&o, CASES[i].asks, now);
+		}
+		assert_int_equal(step(&o, s, now), looks ? OWNERSHIP_LOOK : OWNERSHIP_NOTHING);
+		if (looks) {
+			assert_int_equal(step(&o, s, now + MS), OWNERSHIP_NOTHING);
+			ownership_looked(&o, CASES[i].status, now + 2 * MS);
+		}
+		s.holder = CASES[i].mine ? "a" : "b";
+		assert_int_equal(step(&o, s, now + 2 * MS), OWNERSHIP_NOTHING);
+		assert_string_equal(ownership_state_name(o.state), ownership_state_name(CASES[i].to));
+		ownership_free(&o);
+		record_free(r);
+	}
+}
+
+/* Our write comes through while we ask whether the other one really has it; without the API that is an old claim. */
+static void yields_not_to_the_record(void **state)
+{
+	(void)state;
+	for (int no_api = 0; no_api < 2; no_api++) {
+		struct ownership o = in_state(OWNERSHIP_YIELDING);
+		struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "x", .epoch = 3});
+		ownership_claimed(&o, "x", r, NOW);
+		o.looked = o.unanswered = true;
+		step(&o, (struct scene){"a", "x a", .epoch = 4, .no_api = no_api}, NOW + MS);
+		assert_string_equal(ownership_state_name(o.state), no_api ? "yielding" : "owned");
 		ownership_free(&o);
 		record_free(r);
 	}
@@ -578,7 +633,7 @@ int main(void)
 		cmocka_unit_test(takes_in_order), cmocka_unit_test(claims_in_order), cmocka_unit_test(plans_begin_anew), cmocka_unit_test(gone_in_order),
 		cmocka_unit_test(whom_it_overwrites), cmocka_unit_test(belief_ends), cmocka_unit_test(dead_but_heard),
 		cmocka_unit_test(guards_when_unheard), cmocka_unit_test(guard_leaves), cmocka_unit_test(guard_ends), cmocka_unit_test(releases),
-		cmocka_unit_test(releases_to_whom), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets), cmocka_unit_test(wars),
+		cmocka_unit_test(releases_to_whom), cmocka_unit_test(is_summoned), cmocka_unit_test(yields_not_to_the_record), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets), cmocka_unit_test(wars),
 		cmocka_unit_test(defends_with_pauses), cmocka_unit_test(rank_decides), cmocka_unit_test(record_decides), cmocka_unit_test(look_unanswered),
 		cmocka_unit_test(writes_again), cmocka_unit_test(claim_fails), cmocka_unit_test(hanging_write)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
