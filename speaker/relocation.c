@@ -95,16 +95,20 @@ static char *refused(const struct model *m, const struct record *r, const char *
 	return NULL;
 }
 
+static char *obstacle(const struct view *v, const struct model *m, const char *node)
+{
+	char *text = refused(m, v->planned.record, node, election_check(m, v->planned.record, node));
+	enum planned_refusal refusal = text ? PLANNED_ACCEPTED : planned_move_judge(&v->planned, node);
+	return refusal == PLANNED_ACCEPTED ? text : mem_strdup(planned_refusal_text(refusal));
+}
+
 char *relocation_obstacle(const struct model *m, const struct record *r, const char *node)
 {
 	struct view v;
-	char *text = refused(m, r, node, election_check(m, r, node));
-	if (text)
-		return text;
 	view_make(&v, m, r);
-	enum planned_refusal refusal = planned_move_judge(&v.planned, node);
+	char *text = obstacle(&v, m, node);
 	view_free(&v);
-	return refusal == PLANNED_ACCEPTED ? NULL : mem_strdup(planned_refusal_text(refusal));
+	return text;
 }
 
 static int by_name(const void *a, const void *b)
@@ -113,21 +117,20 @@ static int by_name(const void *a, const void *b)
 }
 
 /* Of each other node; they all may differ. */
-static char *why_nobody(const struct model *m, const struct record *r)
+static char *why_nobody(const struct view *v, const struct model *m)
 {
 	struct node_entry *e, *tmp;
 	struct buffer text = BUFFER_INIT;
 	size_t n = 0;
 	const char **names = mem_zalloc((HASH_COUNT(m->nodes) + 1) * sizeof(*names));
 	HASH_ITER(hh, m->nodes, e, tmp)
-		if (strcmp(e->node->meta.name, r->holder) != 0)
+		if (strcmp(e->node->meta.name, v->planned.me) != 0)
 			names[n++] = e->node->meta.name;
 	qsort(names, n, sizeof(*names), by_name);
-	buffer_text(&text, n ? "nobody else may have it:" : "there is no other node");
+	buffer_text(&text, n ? "nobody else can take it:" : "there is no other node");
 	for (size_t i = 0; i < n; i++) {
-		char *why = relocation_obstacle(m, r, names[i]);
-		const char *rest = why && strncmp(why, MAY_NOT, strlen(MAY_NOT)) == 0 ? why + strlen(MAY_NOT) : NULL;
-		buffer_printf(&text, "%s node %s%s %s", i ? ";" : "", names[i], rest ? ":" : "", rest ? rest : why ? why : "has no link in the subnet of the address");
+		char *why = obstacle(v, m, names[i]);
+		buffer_printf(&text, "%s node %s %s", i ? ";" : "", names[i], why ? why : "has no link in the subnet of the address");
 		free(why);
 	}
 	free(names);
@@ -141,8 +144,8 @@ bool relocation_possible(const struct model *m, const struct record *r, char **w
 	struct view v;
 	view_make(&v, m, r);
 	bool possible = planned_move_refuge(&v.planned) != NULL;
+	*whyp = possible ? NULL : why_nobody(&v, m);
 	view_free(&v);
-	*whyp = possible ? NULL : why_nobody(m, r);
 	return possible;
 }
 

@@ -297,10 +297,10 @@ def test_drain_json_and_what_stays(home, run):
     said = json.loads(out)
     assert said["node"] == "worker-1" and said["drained"] and not said["done"]
     assert [(one["address"], one["state"], one["to"]) for one in said["addresses"]] == [(stays, "stays", None)]
-    assert "nobody else may have it: node k8s-control: Service default/local has externalTrafficPolicy Local" in said["addresses"][0]["message"]
+    assert "nobody else can take it: node k8s-control may not have it: Service default/local has externalTrafficPolicy Local" in said["addresses"][0]["message"]
     home.answered_by(stays, "worker-1")
     status, out, err = run("drain", "worker-1")
-    assert status == 1 and f"{stays}  worker-1  stays: nobody else may have it" in out
+    assert status == 1 and f"{stays}  worker-1  stays: nobody else can take it" in out
     assert out.splitlines()[-1].startswith("worker-1 is drained: 0 of 1 addresses moved, 1 stays;")
     home.kube.make_slice("default", "local", [("10.244.1.5", "worker-1", True), ("10.244.2.5", "worker-2", True)])
     home.answered_by(stays, "worker-2")

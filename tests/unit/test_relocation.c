@@ -34,7 +34,7 @@ struct change {
 static const struct change CHANGES[] = {
 	{"nothing", .obstacle = NULL},
 	{"Local, endpoint here only", .spec = LOCAL, .obstacle = "Service shop/web has externalTrafficPolicy Local and no endpoint there",
-	 .stays = "nobody else may have it: node k8s-control: Service shop/web has externalTrafficPolicy Local and no endpoint there; node worker-2: Service"},
+	 .stays = "nobody else can take it: node k8s-control may not have it: Service shop/web has externalTrafficPolicy Local and no endpoint there; node worker-2 may not have it: Service"},
 	{"Local, endpoint there", .spec = LOCAL, .slice = SERVES("worker-2"), .obstacle = NULL},
 	{"no endpoint", .slice = "", .obstacle = "Service shop/web has no endpoint that can serve", .stays = "no endpoint that can serve"},
 	{"excluded", .labels = "'" LABEL_EXCLUDE "': ''", .obstacle = "has the label " LABEL_EXCLUDE},
@@ -112,7 +112,7 @@ static void other_obstacles(void **state)
 	support_drain(&m, "worker-2", true);
 	support_node_record(&m, "k8s-control", ETH0("10.0.0.10/24"));
 	assert_false(relocation_possible(&m, record_of(&m), &why));
-	unit_contains(why, "nobody else may have it: node k8s-control has no link in the subnet of the address");
+	unit_contains(why, "nobody else can take it: node k8s-control has no link in the subnet of the address");
 	unit_contains(why, "; node worker-2 is drained or cordoned");
 	free(why);
 	/* Unless it may not have it itself. */
@@ -200,7 +200,7 @@ static void drains(void **state)
 	support_service(&m, (struct support_service){.version = 2, .spec = LOCAL});
 	assert_true(relocation_follow(&l, &m, 0));
 	assert_int_equal(l.state, RELOCATION_STAYS);
-	unit_contains(l.why, "nobody else may have it");
+	unit_contains(l.why, "nobody else can take it");
 	support_slice(&m, "web-1", "web", SERVES("worker-1") ", " SERVES("worker-2"));   /* somebody may */
 	assert_true(relocation_follow(&l, &m, 0));
 	assert_int_equal(l.state, RELOCATION_WAITING);
