@@ -134,7 +134,7 @@ void model_drop_service(struct model *m, const char *key)
 bool model_is_ours(const struct model *m, const struct service *s)
 {
 	const char *class = s->lb_class ? s->lb_class : "";
-	return s->load_balancer && !s->meta.deleting && strcmp(class, m->lb_class) == 0;
+	return s->load_balancer && (!s->meta.deleting || s->n_ingress) && strcmp(class, m->lb_class) == 0;
 }
 
 size_t model_ingress_users(const struct model *m, const struct address *a, const struct service *const **usersp)

@@ -166,7 +166,8 @@ const struct labels *model_namespace_labels(const struct model *m, const char *n
 const struct pool *model_pool_of(const struct model *m, const struct address *a);
 const struct pool *model_pool_named(const struct model *m, const char *name);   /* in use */
 
-/* A LoadBalancer Service of our class (the truth table of metallb-l2.md section 2.2) that is not being deleted. */
+/* A LoadBalancer Service of our class (the truth table of metallb-l2.md section 2.2). One that is being deleted, but held by
+ * a finalizer, keeps what its status shows until it is gone, as with MetalLB; it gets nothing new. */
 bool model_is_ours(const struct model *m, const struct service *s);
 
 /* Some endpoint of the Service can serve; node != NULL: one on that node. */

@@ -216,6 +216,21 @@ def test_deleted(home):
     assert home.announced("again")[0] == ip
 
 
+def test_deleted_and_held_by_a_finalizer(home):
+    """What its status shows is answered for until it is gone, as with MetalLB; nobody else gets it."""
+    ip, owner = home.announced("web")
+    home.kube.patch(path("Service", "default", "web"), {"metadata": {"finalizers": ["example.org/hold"]}})
+    home.delete("web")
+    wait(lambda: home.service("web")["metadata"].get("deletionTimestamp"), 10, "the Service to be marked")
+    other, _ = home.announced("other")
+    assert other != ip
+    home.answered_by(ip, owner)
+    assert addresses(home.service("web")) == [ip] and home.record(ip)
+    home.kube.patch(path("Service", "default", "web"), {"metadata": {"finalizers": None}})
+    home.silent(ip)
+    wait(lambda: home.record(ip) is None, 20, "the record to go")
+
+
 def test_no_load_balancer_any_more(home):
     ip, _ = home.announced("web")
     home.kube.patch(path("Service", "default", "web"), {"spec": {"type": "ClusterIP"}})
