@@ -223,12 +223,12 @@ static void note_asker(struct segment *s, const char *peer, int64_t now)
 	oldest->at = now;
 }
 
-bool segment_asks(const struct segment *s, const char *peer, int64_t since)
+int64_t segment_asked_at(const struct segment *s, const char *peer)
 {
 	for (size_t i = 0; i < ASKERS; i++)
-		if (strcmp(s->askers[i].name, peer) == 0 && s->askers[i].at >= since)
-			return true;
-	return false;
+		if (strcmp(s->askers[i].name, peer) == 0)
+			return s->askers[i].at;
+	return INT64_MIN;
 }
 
 /* What the frame says about who uses which pool address. True: a claim may have something to do now. */

@@ -91,8 +91,8 @@ void segment_identified(struct segment *s, const struct mac *mac, enum conflict_
 /* Somebody else has seen a stranger with this MAC use an address that is ours. */
 void segment_told(struct segment *s, uint32_t address, const struct mac *mac);
 
-/* The peer has asked for a pool address since then: it takes part in the census. */
-bool segment_asks(const struct segment *s, const char *peer, int64_t since);
+/* When the peer last asked for a pool address, as who takes part in the census does; INT64_MIN: not lately. */
+int64_t segment_asked_at(const struct segment *s, const char *peer);
 
 /* The census of this link: for census_want, census_set_asking and its questions. After a change of what is wanted or who asks,
  * segment_census_changed. */

@@ -37,6 +37,7 @@ TESTS = {
     "arp/liveness.c": ["liveness_times", "liveness", "filter"],
     "arp/conflict.c": ["conflict"],
     "arp/census.c": ["census", "strangers"],
+    "speaker/census_duty.c": ["census_duty"],
     "arp/announcer.c": ["announcer"],
     "arp/responder.c": ["responder", "filter"],
     "arp/directory.c": ["directory", "announcer"],
