@@ -5,8 +5,10 @@
 
 #include <uv.h>
 
+#include "arp/announcer.h"
 #include "arp/census.h"
 #include "arp/conflict.h"
+#include "arp/directory.h"
 #include "arp/filter.h"
 #include "arp/link_table.h"
 #include "arp/liveness.h"
@@ -28,7 +30,11 @@ struct segment_config {
 	/* All run from the loop; they may call any verb but segment_close. */
 	void (*on_state)(void *data, struct segment *s, const char *peer, enum liveness_state state);
 	void (*on_heard_again)(void *data, struct segment *s, const char *peer);
-	const struct census_times *census;   /* NULL: CENSUS_TIMES; outlives the segment */
+	/* The cores' times; NULL: CENSUS_TIMES and so on; outlive the segment. */
+	const struct census_times *census;
+	const struct conflict_times *conflict;
+	const struct announcer_times *announcer;
+	const struct directory_times *directory;
 	bool give_up;                   /* announced addresses are given up to strangers (RFC 5227 §2.4 b), not kept (c) */
 	/* Somebody's frame says that `address` (host byte order) is at sha; eth_src differs from it when a guard speaks. answer: it
 	 * answers a question of ours, else he says so by himself. */

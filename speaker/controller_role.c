@@ -396,7 +396,7 @@ void controller_role_init(struct controller_role **rolep, uv_loop_t *loop, struc
 	role->turn = turn;
 	role->cluster = cluster;
 	role->leadership = leadership;
-	role->allocator = allocator_new(cluster_model(cluster));
+	role->allocator = allocator_new(cluster_model(cluster), NULL);
 	role->again = true;
 	events_init(&role->events, cluster_api(cluster), "metallb-controller", identity);
 	struct allocation_writes_config config = {.cluster = cluster, .allocator = role->allocator, .leadership = leadership,

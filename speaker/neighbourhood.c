@@ -8,20 +8,24 @@
 #include "config/base/clock.h"
 #include "config/base/deadline.h"
 #include "config/base/log.h"
-#include "speaker/acquaintances.h"
-#include "speaker/census_duty.h"
 #include "speaker/election.h"
 #include "speaker/foreign_writes.h"
-#include "speaker/kernel_suspects.h"
 #include "speaker/wanted_addresses.h"
 
-#define FOLLOW CLOCK_S                    /* what is worth asking for is looked up at most so often */
-#define SIGHTING (10 * CLOCK_S)           /* one that could not be published is forgotten */
 #define SIGHTINGS_MAX 1024
 #define NODES_MAX 256                     /* asked for at once */
-#define NODES_AGAIN (100 * CLOCK_MS)      /* within ACQUAINTANCE_WAIT: the answers serve all who are in doubt */
-#define RECORDS_CURRENT (3 * CLOCK_S)     /* after the API server answers again */
-#define NODE_REMEMBERED (600 * CLOCK_S)   /* ownership.md section 2 */
+
+const struct neighbourhood_times NEIGHBOURHOOD_TIMES = {
+	.acquaintances = &ACQUAINTANCE_TIMES,
+	.kernels = &KERNEL_SUSPECT_TIMES,
+	.duty = &CENSUS_DUTY_TIMES,
+	.follow = CLOCK_S,
+	.sighting = 10 * CLOCK_S,
+	.publish_again = CLOCK_S,
+	.nodes_again = 100 * CLOCK_MS,
+	.records_current = 3 * CLOCK_S,
+	.node_remembered = 600 * CLOCK_S,
+};
 
 struct sighting {   /* a stranger on an address, not published yet */
 	uint32_t address;
@@ -49,6 +53,7 @@ struct told {       /* a version of another node's note about an address that we
 
 struct neighbourhood {
 	struct neighbourhood_config config;
+	const struct neighbourhood_times *times;
 	struct acquaintances *acquaintances;
 	struct foreign_writes *writes;
 	struct sighting *sightings;
@@ -112,7 +117,7 @@ static void remember_nodes(struct neighbourhood *n, int64_t now)
 	for (size_t i = 0; i < segments_count(n->config.segments); i++)
 		remember(n, &segment_link(segments_at(n->config.segments, i))->mac, n->config.node, now);
 	HASH_ITER(hh, n->ours, o, o_next)
-		if (now - o->shown_at >= NODE_REMEMBERED)
+		if (now - o->shown_at >= n->times->node_remembered)
 			our_mac_free(n, o);
 }
 
@@ -201,8 +206,8 @@ enum conflict_who neighbourhood_on_sender(struct neighbourhood *n, struct segmen
 		return CONFLICT_PEER;
 	enum conflict_who who = acquaintances_who(n->acquaintances, mac, now, &begin);
 	if (begin)
-		wake_at(n, now + ACQUAINTANCE_WAIT);
-	if (begin && (now - n->nodes_asked_at >= NODES_AGAIN || n->nodes_asked_on != segment_link(s)->index)) {   /* ever new MACs do not make ever more questions */
+		wake_at(n, now + n->times->acquaintances->wait);
+	if (begin && (now - n->nodes_asked_at >= n->times->nodes_again || n->nodes_asked_on != segment_link(s)->index)) {   /* ever new MACs do not make ever more questions */
 		n->nodes_asked_at = now;
 		n->nodes_asked_on = segment_link(s)->index;
 		ask_nodes(n, s);
@@ -318,6 +323,7 @@ static void accuse_ourselves(struct neighbourhood *n)
 			for (size_t j = 0; j < t->links[i].n_addresses; j++)
 				accuse_for(n, &t->links[i].addresses[j].address, link);
 	}
+	kernel_suspects_accused(n->kernels);
 }
 
 /* Without the API, and just after it has come back, the record may be long out of date; so is one that names us when we have
@@ -327,7 +333,7 @@ static bool record_is_current(const struct neighbourhood *n, const struct record
 	bool ours = strcmp(r->holder, n->config.node) == 0, answered = false;
 	for (size_t i = 0; i < segments_count(n->config.segments); i++)
 		answered |= segment_owns(segments_at(n->config.segments, i), address);
-	return cluster_api_answers(n->config.cluster) && now - cluster_answers_since(n->config.cluster) > RECORDS_CURRENT && (!ours || answered);
+	return cluster_api_answers(n->config.cluster) && now - cluster_answers_since(n->config.cluster) > n->times->records_current && (!ours || answered);
 }
 
 void neighbourhood_on_claim(struct neighbourhood *n, uint32_t address, const struct mac *mac, const char *peer, bool answer)
@@ -428,8 +434,8 @@ static void publish(struct neighbourhood *n, int64_t now)
 		const struct foreign_record *r = model_foreign(model_of(n), &a);
 		bool said = r && mac_equal(&r->mac, &x->mac) && (!x->refused || strcmp(r->refused, x->refused) == 0);
 		bool mine = s && (x->claimed || census_asking(segment_census(s)));
-		if (said || !pool || !mine || now - x->at > SIGHTING) {
-			if (x->known || now - x->at > SIGHTING)
+		if (said || !pool || !mine || now - x->at > n->times->sighting) {
+			if (x->known || now - x->at > n->times->sighting)
 				sighting_free(n, x);
 			continue;
 		}
@@ -437,7 +443,7 @@ static void publish(struct neighbourhood *n, int64_t now)
 		 * they are put aside. */
 		if (x->known)
 			foreign_writes_put(n->writes, &a, x->link, &x->mac, x->refused);
-		wake_at(n, now + CLOCK_S);
+		wake_at(n, now + n->times->publish_again);
 	}
 }
 
@@ -466,7 +472,7 @@ static void read_foreign(struct neighbourhood *n, int64_t now)
 			if (has_gone(n, s, r, now))
 				foreign_writes_delete(n->writes, r);
 		}
-		wake_at(n, now + CLOCK_S);
+		wake_at(n, now + n->times->publish_again);
 	}
 }
 
@@ -519,7 +525,7 @@ void neighbourhood_follow(struct neighbourhood *n, bool links_changed, int64_t n
 	publish(n, now);
 	if (changed && now >= n->follow_at) {
 		n->seen_revision = model_of(n)->revision;
-		n->follow_at = now + FOLLOW;
+		n->follow_at = now + n->times->follow;
 		n->links_changed = false;
 		welcome_nodes(n);
 		accuse_ourselves(n);
@@ -538,10 +544,11 @@ void neighbourhood_init(struct neighbourhood **np, uv_loop_t *loop, const struct
 {
 	struct neighbourhood *n = mem_zalloc(sizeof(*n));
 	n->config = *config;
-	n->acquaintances = acquaintances_new();
-	n->kernels = kernel_suspects_new();
+	n->times = config->times ? config->times : &NEIGHBOURHOOD_TIMES;
+	n->acquaintances = acquaintances_new(n->times->acquaintances);
+	n->kernels = kernel_suspects_new(n->times->kernels);
 	n->nodes_asked_at = INT64_MIN / 2;
-	n->duty = census_duty_new(config->node, &CENSUS_DUTY_TIMES);
+	n->duty = census_duty_new(config->node, n->times->duty);
 	n->seen_revision = cluster_model(config->cluster)->revision - 1;
 	n->seen_scenery = model_scenery(cluster_model(config->cluster)) - 1;
 	foreign_writes_init(&n->writes, config->cluster, config->node, follow_soon, n);
