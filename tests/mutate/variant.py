@@ -38,6 +38,8 @@ TESTS = {
     "arp/conflict.c": ["conflict"],
     "arp/census.c": ["census", "strangers"],
     "speaker/census_duty.c": ["census_duty"],
+    "speaker/conflict_condition.c": ["conflict_condition"],
+    "speaker/paced_write.c": ["paced_write"],
     "arp/announcer.c": ["announcer"],
     "arp/responder.c": ["responder", "filter"],
     "arp/directory.c": ["directory", "announcer"],
