@@ -40,6 +40,7 @@ TESTS = {
     "speaker/census_duty.c": ["census_duty"],
     "speaker/conflict_condition.c": ["conflict_condition"],
     "speaker/paced_write.c": ["paced_write"],
+    "speaker/l2_status_plan.c": ["l2_status_plan"],
     "arp/announcer.c": ["announcer"],
     "arp/responder.c": ["responder", "filter"],
     "arp/directory.c": ["directory", "announcer"],
