@@ -23,9 +23,11 @@ char *conflict_condition_message(const struct model *m, const struct service *s)
 	size_t n = 0;
 	for (size_t i = 0; model_is_ours(m, s) && i < s->n_ingress; i++) {
 		const struct foreign_record *f = stranger_on(m, &s->ingress[i]);
-		if (f)
-			buffer_printf(&text, "%s%s: a host on the network with the MAC address %s uses this address too (seen on %.15s of node %.253s)", n++ ? "; " : "",
-				      address_format(&s->ingress[i], ip), mac_format(&f->mac, mac), f->link, f->node);
+		if (!f)
+			continue;
+		buffer_printf(&text, "%s%s: a host on the network with the MAC address %s uses this address too (seen on %.15s of node %.253s)", n ? "; " : "",
+			      address_format(&s->ingress[i], ip), mac_format(&f->mac, mac), f->link, f->node);
+		n++;
 	}
 	char *message = n ? mem_printf("%s; it is kept and defended; find that host and give it another address", buffer_string(&text)) : NULL;
 	buffer_free(&text);

@@ -143,6 +143,12 @@ static void hashes_are_kept(void **state)
 	census_duty_set_links(d, strange, 1);
 	census_duty_set_nodes(d, 0, true, NODES, COUNT(NODES));
 	assert_false(census_duty_asks(d, 0, 100));
+	/* But the first that is one counts, wherever it stands. */
+	odd.addresses[2] = (struct address_prefix){.address = support_address("10.1.2.10"), .length = 24};
+	odd.n_addresses = 3;
+	census_duty_set_links(d, strange, 1);
+	census_duty_set_nodes(d, 0, true, NODES, COUNT(NODES));
+	assert_int_equal(census_duty_rivals(d, 0), COUNT(NODES) - 1);
 	census_duty_free(d);
 }
 

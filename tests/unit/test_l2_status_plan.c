@@ -154,6 +154,37 @@ static void comes_and_goes(void **state)
 	json_decref(s.objects);
 }
 
+/* Names are the same on every node and in every version: an heir has to know them. Links are shown in order, and not without end. */
+static void names_and_links(void **state)
+{
+	static const char *const LINKS[] = {"d", "b", "c", "a", "b"}, *const SORTED[] = {"a", "b", "c", "d"};
+	struct server s = {.objects = json_object()};
+	struct l2_status_plan *p = l2_status_plan_new("n1", NULL, NULL);
+	char *name = l2_status_name("n1", "shop/web"), link[8];
+	(void)state;
+	assert_string_equal(name, "l2-4c6301de763124e43755");
+	l2_status_plan_begin(p);
+	for (size_t i = 0; i < COUNT(LINKS); i++)
+		l2_status_plan_want(p, "shop/web", LINKS[i], NULL);
+	l2_status_plan_end(p);
+	run(&s, p, "n1");
+	const json_t *shown = json_object_get(json_object_get(object(&s, "n1", "shop/web"), "status"), "interfaces");
+	assert_int_equal(json_array_size(shown), COUNT(SORTED));
+	for (size_t i = 0; i < COUNT(SORTED); i++)
+		assert_string_equal(json_string_value(json_object_get(json_array_get(shown, i), "name")), SORTED[i]);
+	l2_status_plan_begin(p);
+	for (int i = 0; i < 40; i++) {
+		snprintf(link, sizeof(link), "l%d", i);
+		l2_status_plan_want(p, "shop/web", link, NULL);
+	}
+	l2_status_plan_end(p);
+	run(&s, p, "n1");
+	assert_int_equal(json_array_size(json_object_get(json_object_get(object(&s, "n1", "shop/web"), "status"), "interfaces")), 16);
+	free(name);
+	l2_status_plan_free(p);
+	json_decref(s.objects);
+}
+
 /* A process that starts finds what it had, writes nothing about it, and removes the rest: MetalLB's too. A new pod takes over. */
 static void starts(void **state)
 {
@@ -262,6 +293,6 @@ static void fails(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(comes_and_goes), cmocka_unit_test(starts), cmocka_unit_test(takes_over), cmocka_unit_test(fails)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(comes_and_goes), cmocka_unit_test(names_and_links), cmocka_unit_test(starts), cmocka_unit_test(takes_over), cmocka_unit_test(fails)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
