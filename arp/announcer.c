@@ -8,11 +8,8 @@
 #include "config/base/map.h"
 
 #define DIRECTED ((ANNOUNCE_HOST(ANNOUNCE_HOSTS) - 1) & ~(ANNOUNCE_HOST(0) - 1))
-#define PROBED_SPACING CLOCK_S
-#define DEFEND_INTERVAL (10 * CLOCK_S)
-#define REST_DELAY (50 * CLOCK_MS)
-#define RETRY_FIRST (10 * CLOCK_MS)
-#define RETRY_LAST CLOCK_S
+
+const struct announcer_times ANNOUNCER_TIMES = {.probed = CLOCK_S, .defend = 10 * CLOCK_S, .rest = 50 * CLOCK_MS, .retry_first = 10 * CLOCK_MS, .retry_last = CLOCK_S};
 
 /* RFC 5227 wants two announcements 2 s apart; 0.2 s repairs a lost frame, 1.1 s reaches stacks that hold a changed entry
  * for a second (Linux locktime), 5 s links that came up slowly. Directed ones are for who ignores all the others. */
@@ -42,6 +39,7 @@ struct entry {
 };
 
 struct announcer {
+	const struct announcer_times *times;
 	int64_t refresh, rest_delay;
 	unsigned hosts;
 	struct entry *entries;
@@ -49,14 +47,15 @@ struct announcer {
 	struct due_queue urgent, repeats;
 };
 
-struct announcer *announcer_new(int64_t refresh, unsigned rate)
+struct announcer *announcer_new(const struct announcer_times *times, int64_t refresh, unsigned rate)
 {
 	struct announcer *a = mem_zalloc(sizeof(*a));
+	a->times = times ? times : &ANNOUNCER_TIMES;
 	a->refresh = refresh;
 	a->cap = rate_cap_new(rate);
 	/* Addresses are taken one by one: where frames are counted, the rest of the first must not use up what the last one's
 	 * first announcement needs. */
-	a->rest_delay = rate ? REST_DELAY : 0;
+	a->rest_delay = rate ? a->times->rest : 0;
 	return a;
 }
 
@@ -182,13 +181,13 @@ static bool once_more(struct announcer *a, struct entry *e, int64_t *last, int64
 bool announcer_probed(struct announcer *a, uint32_t address, int64_t now)
 {
 	struct entry *e = find(a, address);
-	return e && once_more(a, e, &e->probed_at, PROBED_SPACING, now);
+	return e && once_more(a, e, &e->probed_at, a->times->probed, now);
 }
 
 bool announcer_defend(struct announcer *a, uint32_t address, int64_t now)
 {
 	struct entry *e = find(a, address);
-	return e && once_more(a, e, &e->defended_at, DEFEND_INTERVAL, now);
+	return e && once_more(a, e, &e->defended_at, a->times->defend, now);
 }
 
 /* ---- giving ---- */
@@ -257,7 +256,7 @@ void announcer_failed(struct announcer *a, const struct announcement *what, int6
 	e->pending |= what->forms;
 	int64_t at = e->next.at;   /* the other half of what failed just now */
 	if (now != e->failed_at) {
-		e->retry = now - e->failed_at > 2 * RETRY_LAST ? RETRY_FIRST : clock_min(2 * e->retry, RETRY_LAST);
+		e->retry = now - e->failed_at > 2 * a->times->retry_last ? a->times->retry_first : clock_min(2 * e->retry, a->times->retry_last);
 		at = now + e->retry;
 	}
 	e->failed_at = now;

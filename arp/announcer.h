@@ -21,14 +21,23 @@ struct announcer;
 #define ANNOUNCE_HOST(i) (4u << (i))    /* a request to this host alone, by unicast; i < ANNOUNCE_HOSTS */
 #define ANNOUNCE_HOSTS 16
 
+/* Microseconds. The schedule itself is a table in announcer.c. */
+struct announcer_times {
+	int64_t probed;                     /* between two announcements after probes, */
+	int64_t defend;                     /* ... and in a conflict: DEFEND_INTERVAL */
+	int64_t rest;                       /* under a cap: from an address's first request to the rest of its first announcement */
+	int64_t retry_first, retry_last;    /* of a frame that could not be sent */
+};
+extern const struct announcer_times ANNOUNCER_TIMES;
+
 struct announcement {
 	uint32_t address;   /* host byte order */
 	unsigned forms;
 };
 
 /* refresh: microseconds between repeats after the schedule has run, 0: none; each address has its own moment within it.
- * rate: frames in any one second, 0: no cap. */
-struct announcer *announcer_new(int64_t refresh, unsigned rate);
+ * rate: frames in any one second, 0: no cap. times is borrowed; NULL: ANNOUNCER_TIMES. */
+struct announcer *announcer_new(const struct announcer_times *times, int64_t refresh, unsigned rate);
 void announcer_free(struct announcer *a);
 
 /* Which ANNOUNCE_HOST() there are now; at first none. */

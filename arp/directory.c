@@ -5,8 +5,7 @@
 #include "config/base/clock.h"
 #include "config/base/memory.h"
 
-#define ASK_FIRST (200 * CLOCK_MS)
-#define ASK_LAST (60 * CLOCK_S)
+const struct directory_times DIRECTORY_TIMES = {.ask_first = 200 * CLOCK_MS, .ask_last = 60 * CLOCK_S};
 
 struct host {
 	uint32_t address;   /* 0: an empty place */
@@ -16,12 +15,15 @@ struct host {
 };
 
 struct directory {
+	const struct directory_times *times;
 	struct host hosts[DIRECTORY_HOSTS];
 };
 
-struct directory *directory_new(void)
+struct directory *directory_new(const struct directory_times *times)
 {
-	return mem_zalloc(sizeof(struct directory));
+	struct directory *d = mem_zalloc(sizeof(*d));
+	d->times = times ? times : &DIRECTORY_TIMES;
+	return d;
 }
 
 void directory_free(struct directory *d)
@@ -36,7 +38,7 @@ void directory_set(struct directory *d, const uint32_t addresses[DIRECTORY_HOSTS
 		if (h->address != addresses[i])
 			*h = (struct host){.address = addresses[i]};
 		h->ask_at = now;
-		h->pause = ASK_FIRST;
+		h->pause = d->times->ask_first;
 	}
 }
 
@@ -50,8 +52,8 @@ bool directory_heard(struct directory *d, uint32_t address, const struct mac *ma
 		news |= !h->known || !mac_equal(&h->mac, mac);
 		h->known = true;
 		h->mac = *mac;
-		h->pause = ASK_LAST;
-		h->ask_at = now + ASK_LAST;
+		h->pause = d->times->ask_last;
+		h->ask_at = now + d->times->ask_last;
 	}
 	return news;
 }
@@ -63,7 +65,7 @@ uint32_t directory_ask(struct directory *d, int64_t now)
 		if (!h->address || now < h->ask_at)
 			continue;
 		h->ask_at = now + h->pause;
-		h->pause = clock_min(2 * h->pause, ASK_LAST);
+		h->pause = clock_min(2 * h->pause, d->times->ask_last);
 		return h->address;
 	}
 	return 0;

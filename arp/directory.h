@@ -8,9 +8,15 @@
 
 #define DIRECTORY_HOSTS 16
 
+/* Microseconds. */
+struct directory_times {
+	int64_t ask_first, ask_last;
+};
+extern const struct directory_times DIRECTORY_TIMES;
+
 struct directory;
 
-struct directory *directory_new(void);
+struct directory *directory_new(const struct directory_times *times);   /* borrowed; NULL: DIRECTORY_TIMES */
 void directory_free(struct directory *d);
 
 /* All of them; 0: this place is empty. What is known of one that stays in its place is kept; all are asked for again. */

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "arp/announcer.h"
-#include "arp/directory.h"
 #include "arp/link.h"
 #include "arp/responder.h"
 #include "config/base/clock.h"
@@ -223,12 +221,12 @@ static void note_asker(struct segment *s, const char *peer, int64_t now)
 	oldest->at = now;
 }
 
-bool segment_asks(const struct segment *s, const char *peer, int64_t since)
+int64_t segment_asked_at(const struct segment *s, const char *peer)
 {
 	for (size_t i = 0; i < ASKERS; i++)
-		if (strcmp(s->askers[i].name, peer) == 0 && s->askers[i].at >= since)
-			return true;
-	return false;
+		if (strcmp(s->askers[i].name, peer) == 0)
+			return s->askers[i].at;
+	return INT64_MIN;
 }
 
 /* What the frame says about who uses which pool address. True: a claim may have something to do now. */
@@ -404,8 +402,8 @@ int segment_open(struct segment **segmentp, uv_loop_t *loop, const struct link_i
 	struct buffer text = BUFFER_INIT;
 	s->config = *config;
 	s->responder = responder_new();
-	s->announcer = announcer_new(config->gratuitous_interval, config->arp_rate);
-	s->directory = directory_new();
+	s->announcer = announcer_new(config->announcer, config->gratuitous_interval, config->arp_rate);
+	s->directory = directory_new(config->directory);
 	s->liveness = liveness_new(config->node, config->liveness_interval);
 	s->census = census_new(config->census ? config->census : &CENSUS_TIMES);
 	s->claims_wake = CLOCK_NEVER;
@@ -505,7 +503,7 @@ void segment_own(struct segment *s, uint32_t address, enum conflict_claim claim)
 	if (!c) {
 		c = mem_zalloc(sizeof(*c));
 		c->address = address;
-		conflict_init(&c->core, &CONFLICT_TIMES, s->config.give_up);
+		conflict_init(&c->core, s->config.conflict ? s->config.conflict : &CONFLICT_TIMES, s->config.give_up);
 		HASH_ADD(hh, s->claims, address, sizeof(c->address), c);
 	}
 	if (claim == CONFLICT_CLAIM_PROBE && census_is_free(s->census, address, now))

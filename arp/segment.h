@@ -5,8 +5,10 @@
 
 #include <uv.h>
 
+#include "arp/announcer.h"
 #include "arp/census.h"
 #include "arp/conflict.h"
+#include "arp/directory.h"
 #include "arp/filter.h"
 #include "arp/link_table.h"
 #include "arp/liveness.h"
@@ -28,7 +30,11 @@ struct segment_config {
 	/* All run from the loop; they may call any verb but segment_close. */
 	void (*on_state)(void *data, struct segment *s, const char *peer, enum liveness_state state);
 	void (*on_heard_again)(void *data, struct segment *s, const char *peer);
-	const struct census_times *census;   /* NULL: CENSUS_TIMES; outlives the segment */
+	/* The cores' times; NULL: CENSUS_TIMES and so on; outlive the segment. */
+	const struct census_times *census;
+	const struct conflict_times *conflict;
+	const struct announcer_times *announcer;
+	const struct directory_times *directory;
 	bool give_up;                   /* announced addresses are given up to strangers (RFC 5227 §2.4 b), not kept (c) */
 	/* Somebody's frame says that `address` (host byte order) is at sha; eth_src differs from it when a guard speaks. answer: it
 	 * answers a question of ours, else he says so by himself. */
@@ -93,8 +99,8 @@ void segment_identified(struct segment *s, const struct mac *mac, enum conflict_
 /* Somebody else has seen a stranger with this MAC use an address that is ours. */
 void segment_told(struct segment *s, uint32_t address, const struct mac *mac);
 
-/* The peer has asked for a pool address since then: it takes part in the census. */
-bool segment_asks(const struct segment *s, const char *peer, int64_t since);
+/* When the peer last asked for a pool address, as who takes part in the census does; INT64_MIN: not lately. */
+int64_t segment_asked_at(const struct segment *s, const char *peer);
 
 /* The census of this link: for census_want, census_set_asking and its questions. After a change of what is wanted or who asks,
  * segment_census_changed. */

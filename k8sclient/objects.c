@@ -162,6 +162,9 @@ int service_decode(const json_t *object, struct service **servicep, struct error
 	}
 	decode_ingress(json_object_get(json_object_get(json_object_get(object, "status"), "loadBalancer"), "ingress"), s);
 	decode_manager(json_object_get(json_object_get(object, "metadata"), "managedFields"), s);
+	s->generation = json_integer_value(json_object_get(json_object_get(object, "metadata"), "generation"));
+	json_t *conditions = json_object_get(json_object_get(object, "status"), "conditions");
+	s->conditions = json_array_size(conditions) ? json_deep_copy(conditions) : NULL;
 	drop_foreign_annotations(&s->meta.annotations);
 	*servicep = s;
 	return 0;
@@ -176,6 +179,7 @@ void service_free(struct service *s)
 	free(s->lb_ip);
 	free(s->selector);
 	free(s->status_manager);
+	json_decref(s->conditions);
 	free(s->ports);
 	free(s->ingress);
 	free(s);

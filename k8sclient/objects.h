@@ -41,6 +41,8 @@ struct service {
 	size_t n_ingress;
 	bool foreign_ingress;           /* an entry there is not an address (a hostname) */
 	bool bad_ingress;               /* an entry there has an "ip" that is none */
+	int64_t generation;             /* metadata.generation; 0: not counted */
+	json_t *conditions;             /* status.conditions as they are; NULL: none */
 	char *status_manager;           /* who wrote status.loadBalancer last, by managedFields, us not counted; NULL: unknown */
 };
 

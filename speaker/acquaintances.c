@@ -7,6 +7,8 @@
 
 #define MAX 1024   /* a host with ever new MACs does not fill our memory: beyond it everybody is a stranger */
 
+const struct acquaintance_times ACQUAINTANCE_TIMES = {.wait = 150 * CLOCK_MS, .node = 300 * CLOCK_S, .stranger = 30 * CLOCK_S};
+
 struct acquaintance {
 	struct mac mac;
 	enum conflict_who who;
@@ -17,12 +19,15 @@ struct acquaintance {
 };
 
 struct acquaintances {
+	const struct acquaintance_times *times;
 	struct acquaintance *all;
 };
 
-struct acquaintances *acquaintances_new(void)
+struct acquaintances *acquaintances_new(const struct acquaintance_times *times)
 {
-	return mem_zalloc(sizeof(struct acquaintances));
+	struct acquaintances *a = mem_zalloc(sizeof(*a));
+	a->times = times;
+	return a;
 }
 
 static void drop(struct acquaintances *a, struct acquaintance *x)
@@ -80,7 +85,7 @@ enum conflict_who acquaintances_who(struct acquaintances *a, const struct mac *m
 		return CONFLICT_STRANGER;
 	x = add(a, mac);
 	x->pending = *begin = true;
-	x->until = now + ACQUAINTANCE_WAIT;
+	x->until = now + a->times->wait;
 	return CONFLICT_UNKNOWN;
 }
 
@@ -94,7 +99,7 @@ void acquaintances_answered(struct acquaintances *a, const struct mac *mac, cons
 	if (x->who == CONFLICT_STRANGER)   /* his answer was lost the first time */
 		x->pending = true;
 	x->who = CONFLICT_NODE;
-	x->until = now + ACQUAINTANCE_NODE;
+	x->until = now + a->times->node;
 	mem_replace(&x->node, node);
 }
 
@@ -106,7 +111,7 @@ bool acquaintances_settled(struct acquaintances *a, int64_t now, struct mac *mac
 			continue;
 		if (x->who == CONFLICT_UNKNOWN) {
 			x->who = CONFLICT_STRANGER;
-			x->until = now + ACQUAINTANCE_STRANGER;
+			x->until = now + a->times->stranger;
 		}
 		x->pending = false;
 		*mac = x->mac;

@@ -5,13 +5,17 @@
 
 #include "arp/conflict.h"
 
-#define ACQUAINTANCE_WAIT INT64_C(150000)         /* for the nodes' answers; microseconds */
-#define ACQUAINTANCE_NODE INT64_C(300000000)      /* a node is known for so long, */
-#define ACQUAINTANCE_STRANGER INT64_C(30000000)   /* and a stranger: its answer may have been lost */
+/* Microseconds. */
+struct acquaintance_times {
+	int64_t wait;       /* for the nodes' answers */
+	int64_t node;       /* a node is known for so long, */
+	int64_t stranger;   /* and a stranger: its answer may have been lost */
+};
+extern const struct acquaintance_times ACQUAINTANCE_TIMES;
 
 struct acquaintances;
 
-struct acquaintances *acquaintances_new(void);
+struct acquaintances *acquaintances_new(const struct acquaintance_times *times);   /* borrowed */
 void acquaintances_free(struct acquaintances *a);   /* NULL is fine */
 
 /* CONFLICT_UNKNOWN with *begin: ask for the InternalIP of every node that has not shown its links, now. */

@@ -8,7 +8,6 @@
 #include "speaker/address_book.h"
 #include "speaker/allocation_choice.h"
 #include "speaker/names.h"
-#include "speaker/put_aside.h"
 #include "speaker/repair.h"
 
 #define ROUNDS 10000
@@ -128,12 +127,12 @@ static void entry_free(struct allocator *a, struct entry *e)
 	free(e);
 }
 
-struct allocator *allocator_new(struct model *m)
+struct allocator *allocator_new(struct model *m, const struct put_aside_times *aside)
 {
 	struct allocator *a = mem_zalloc(sizeof(*a));
 	a->m = m;
 	a->wake = CLOCK_NEVER;
-	a->put_aside = put_aside_new();
+	a->put_aside = put_aside_new(aside ? aside : &PUT_ASIDE_TIMES);
 	address_book_init(&a->book, m);
 	model_follow_changes(m);
 	return a;

@@ -8,6 +8,7 @@
 #define SPEAKER_ALLOCATOR_H
 
 #include "speaker/model.h"
+#include "speaker/put_aside.h"
 
 enum allocation_step {
 	ALLOCATION_SETTLED,   /* nothing to write (now) */
@@ -41,7 +42,7 @@ struct allocation {
 struct allocator;
 
 /* m is borrowed, and its changes are ours from now on. */
-struct allocator *allocator_new(struct model *m);
+struct allocator *allocator_new(struct model *m, const struct put_aside_times *aside);   /* borrowed; NULL: PUT_ASIDE_TIMES */
 void allocator_free(struct allocator *a);
 
 /* Decides anew what changed, Services that have an address first, then the oldest. *wakep: when to ask again at the latest. */

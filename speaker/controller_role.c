@@ -9,6 +9,7 @@
 #include "config/base/log.h"
 #include "k8sclient/event.h"
 #include "speaker/allocation_writes.h"
+#include "speaker/conflict_status.h"
 #include "speaker/names.h"
 #include "speaker/pool_status.h"
 
@@ -36,6 +37,7 @@ struct controller_role {
 	struct allocator *allocator;
 	struct allocation_writes *writes;
 	struct pool_statuses *pool_statuses;
+	struct conflict_statuses *conflict_statuses;
 	struct complaint *complaints;
 	struct subject *subjects;
 	struct deadline timer;
@@ -342,6 +344,7 @@ void controller_role_step(void *data)
 		report_problems(role);
 	}
 	report_strangers(role);
+	conflict_statuses_follow(role->conflict_statuses);
 	allocator_plan(role->allocator, now, &wake);
 	while ((a = allocator_next_news(role->allocator)))
 		tell(role, a);
@@ -353,6 +356,7 @@ void controller_role_step(void *data)
 	if (!busy || now - role->busy_since > COUNT_AGAIN) {
 		role->busy_since = 0;
 		pool_statuses_step(role->pool_statuses, role->allocator);
+		conflict_statuses_step(role->conflict_statuses);
 	}
 	deadline_set(&role->timer, wake);
 }
@@ -396,13 +400,14 @@ void controller_role_init(struct controller_role **rolep, uv_loop_t *loop, struc
 	role->turn = turn;
 	role->cluster = cluster;
 	role->leadership = leadership;
-	role->allocator = allocator_new(cluster_model(cluster));
+	role->allocator = allocator_new(cluster_model(cluster), NULL);
 	role->again = true;
 	events_init(&role->events, cluster_api(cluster), "metallb-controller", identity);
 	struct allocation_writes_config config = {.cluster = cluster, .allocator = role->allocator, .leadership = leadership,
 						  .on_news = look_again, .on_status = on_status, .data = role};
 	allocation_writes_init(&role->writes, loop, &config);
 	pool_statuses_init(&role->pool_statuses, loop, cluster, look_again, role);
+	conflict_statuses_init(&role->conflict_statuses, loop, cluster, NULL, look_again, role);
 	deadline_init(&role->timer, loop, look_again, role);
 	*rolep = role;
 }
@@ -420,6 +425,7 @@ void controller_role_close(struct controller_role *role)
 		return;
 	allocation_writes_close(role->writes);
 	pool_statuses_close(role->pool_statuses);
+	conflict_statuses_close(role->conflict_statuses);
 	HASH_ITER(hh, role->complaints, c, c_next)
 		complaint_free(role, c);
 	HASH_ITER(hh, role->subjects, s, s_next)

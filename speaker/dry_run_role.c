@@ -17,7 +17,7 @@ void dry_run_role_init(struct dry_run_role **rolep, struct cluster *cluster)
 {
 	struct dry_run_role *role = mem_zalloc(sizeof(*role));
 	role->cluster = cluster;
-	role->allocator = allocator_new(cluster_model(cluster));
+	role->allocator = allocator_new(cluster_model(cluster), NULL);
 	*rolep = role;
 }
 

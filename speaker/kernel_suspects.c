@@ -6,6 +6,8 @@
 #include "config/base/clock.h"
 #include "config/base/map.h"
 
+const struct kernel_suspect_times KERNEL_SUSPECT_TIMES = {.again = CLOCK_S, .forget = 300 * CLOCK_S};
+
 struct suspect {
 	char *key;        /* "address node" */
 	uint32_t address;
@@ -13,16 +15,20 @@ struct suspect {
 	int64_t epoch, first, last;
 	int64_t ask_at;   /* CLOCK_NEVER: it has been asked for again */
 	bool accused;
+	bool sure, said;  /* not by its answers; and since the last kernel_suspects_accused */
 	UT_hash_handle hh;
 };
 
 struct kernel_suspects {
+	const struct kernel_suspect_times *times;
 	struct suspect *all;
 };
 
-struct kernel_suspects *kernel_suspects_new(void)
+struct kernel_suspects *kernel_suspects_new(const struct kernel_suspect_times *times)
 {
-	return mem_zalloc(sizeof(struct kernel_suspects));
+	struct kernel_suspects *k = mem_zalloc(sizeof(*k));
+	k->times = times;
+	return k;
 }
 
 static void drop(struct kernel_suspects *k, struct suspect *s)
@@ -76,13 +82,13 @@ static bool same_record(const struct suspect *s, const char *uid, int64_t epoch)
 bool kernel_suspects_answered(struct kernel_suspects *k, uint32_t address, const char *node, const char *uid, int64_t epoch, int64_t now)
 {
 	struct suspect *s = find(k, address, node);
-	if (!same_record(s, uid, epoch) || now - s->last > KERNEL_FORGET) {
+	if (!same_record(s, uid, epoch) || now - s->last > k->times->forget) {
 		s = begin(k, address, node, uid, epoch);
 		s->first = now;
-		s->ask_at = now + KERNEL_AGAIN;
+		s->ask_at = now + k->times->again;
 	}
 	s->last = now;
-	if (s->accused || now - s->first < KERNEL_AGAIN)
+	if (s->accused || now - s->first < k->times->again)
 		return false;
 	s->accused = true;
 	return true;
@@ -98,14 +104,35 @@ void kernel_suspects_announced(struct kernel_suspects *k, uint32_t address, cons
 bool kernel_suspects_accuse(struct kernel_suspects *k, uint32_t address, const char *node, const char *uid, int64_t epoch)
 {
 	struct suspect *s = find(k, address, node);
-	if (same_record(s, uid, epoch) && s->accused)
-		return false;
-	begin(k, address, node, uid, epoch)->accused = true;
-	return true;
+	bool news = !same_record(s, uid, epoch) || !s->accused;
+	if (news)
+		s = begin(k, address, node, uid, epoch);
+	s->accused = s->sure = s->said = true;
+	return news;
+}
+
+void kernel_suspects_accused(struct kernel_suspects *k)
+{
+	struct suspect *s, *tmp;
+	HASH_ITER(hh, k->all, s, tmp) {
+		if (s->sure && !s->said)
+			drop(k, s);
+		else
+			s->said = false;
+	}
+}
+
+size_t kernel_suspects_count(const struct kernel_suspects *k)
+{
+	return HASH_COUNT(k->all);
 }
 
 bool kernel_suspects_ask(struct kernel_suspects *k, int64_t now, uint32_t *addressp)
 {
+	struct suspect *old, *tmp;
+	HASH_ITER(hh, k->all, old, tmp)
+		if (!old->sure && now - old->last > k->times->forget)
+			drop(k, old);
 	for (struct suspect *s = k->all; s; s = s->hh.next)
 		if (now >= s->ask_at) {
 			s->ask_at = CLOCK_NEVER;

@@ -6,16 +6,19 @@
 #define SPEAKER_KERNEL_SUSPECTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "config/base/clock.h"
-
-#define KERNEL_AGAIN CLOCK_S      /* microseconds until the second question */
-#define KERNEL_FORGET (300 * CLOCK_S)   /* a suspicion so old begins anew */
+/* Microseconds. */
+struct kernel_suspect_times {
+	int64_t again;    /* until the second question */
+	int64_t forget;   /* a node that did not answer for so long is no suspect any more */
+};
+extern const struct kernel_suspect_times KERNEL_SUSPECT_TIMES;
 
 struct kernel_suspects;
 
-struct kernel_suspects *kernel_suspects_new(void);
+struct kernel_suspects *kernel_suspects_new(const struct kernel_suspect_times *times);   /* borrowed */
 void kernel_suspects_free(struct kernel_suspects *k);   /* NULL is fine */
 
 /* `node` answers a question for the address (host byte order), which is another's by the record (its uid and epoch). True: the
@@ -25,10 +28,13 @@ bool kernel_suspects_answered(struct kernel_suspects *k, uint32_t address, const
 /* It announces the address: that is no kernel. */
 void kernel_suspects_announced(struct kernel_suspects *k, uint32_t address, const char *node);
 
-/* It is known for sure. True: that is news. */
+/* It is known for sure. True: that is news. Once all that is so was said, kernel_suspects_accused: what is so no longer is forgotten. */
 bool kernel_suspects_accuse(struct kernel_suspects *k, uint32_t address, const char *node, const char *uid, int64_t epoch);
+void kernel_suspects_accused(struct kernel_suspects *k);
 
-/* The next address to ask for now; call until false. */
+size_t kernel_suspects_count(const struct kernel_suspects *k);
+
+/* The next address to ask for now; call until false. Who was not heard for long is forgotten by the way. */
 bool kernel_suspects_ask(struct kernel_suspects *k, int64_t now, uint32_t *addressp);
 int64_t kernel_suspects_deadline(const struct kernel_suspects *k);
 

@@ -8,20 +8,24 @@
 #include "config/base/clock.h"
 #include "config/base/deadline.h"
 #include "config/base/log.h"
-#include "speaker/acquaintances.h"
 #include "speaker/election.h"
 #include "speaker/foreign_writes.h"
-#include "speaker/kernel_suspects.h"
 #include "speaker/wanted_addresses.h"
 
-#define FOLLOW CLOCK_S                    /* what is worth asking for is looked up at most so often */
-#define SIGHTING (10 * CLOCK_S)           /* one that could not be published is forgotten */
 #define SIGHTINGS_MAX 1024
-#define ASKER_SILENT (180 * CLOCK_S)      /* whose questions were not heard for so long does not ask */
 #define NODES_MAX 256                     /* asked for at once */
-#define NODES_AGAIN (100 * CLOCK_MS)      /* within ACQUAINTANCE_WAIT: the answers serve all who are in doubt */
-#define RECORDS_CURRENT (3 * CLOCK_S)     /* after the API server answers again */
-#define NODE_REMEMBERED (600 * CLOCK_S)   /* ownership.md section 2 */
+
+const struct neighbourhood_times NEIGHBOURHOOD_TIMES = {
+	.acquaintances = &ACQUAINTANCE_TIMES,
+	.kernels = &KERNEL_SUSPECT_TIMES,
+	.duty = &CENSUS_DUTY_TIMES,
+	.follow = CLOCK_S,
+	.sighting = 10 * CLOCK_S,
+	.publish_again = CLOCK_S,
+	.nodes_again = 100 * CLOCK_MS,
+	.records_current = 3 * CLOCK_S,
+	.node_remembered = 600 * CLOCK_S,
+};
 
 struct sighting {   /* a stranger on an address, not published yet */
 	uint32_t address;
@@ -49,6 +53,7 @@ struct told {       /* a version of another node's note about an address that we
 
 struct neighbourhood {
 	struct neighbourhood_config config;
+	const struct neighbourhood_times *times;
 	struct acquaintances *acquaintances;
 	struct foreign_writes *writes;
 	struct sighting *sightings;
@@ -58,7 +63,8 @@ struct neighbourhood {
 	struct our_mac *ours;
 	int64_t follow_at, nodes_asked_at;
 	int nodes_asked_on;       /* ifindex */
-	unsigned seen_revision;
+	struct census_duty *duty;
+	unsigned seen_revision, seen_scenery;
 	bool links_changed;
 };
 
@@ -111,7 +117,7 @@ static void remember_nodes(struct neighbourhood *n, int64_t now)
 	for (size_t i = 0; i < segments_count(n->config.segments); i++)
 		remember(n, &segment_link(segments_at(n->config.segments, i))->mac, n->config.node, now);
 	HASH_ITER(hh, n->ours, o, o_next)
-		if (now - o->shown_at >= NODE_REMEMBERED)
+		if (now - o->shown_at >= n->times->node_remembered)
 			our_mac_free(n, o);
 }
 
@@ -200,8 +206,8 @@ enum conflict_who neighbourhood_on_sender(struct neighbourhood *n, struct segmen
 		return CONFLICT_PEER;
 	enum conflict_who who = acquaintances_who(n->acquaintances, mac, now, &begin);
 	if (begin)
-		wake_at(n, now + ACQUAINTANCE_WAIT);
-	if (begin && (now - n->nodes_asked_at >= NODES_AGAIN || n->nodes_asked_on != segment_link(s)->index)) {   /* ever new MACs do not make ever more questions */
+		wake_at(n, now + n->times->acquaintances->wait);
+	if (begin && (now - n->nodes_asked_at >= n->times->nodes_again || n->nodes_asked_on != segment_link(s)->index)) {   /* ever new MACs do not make ever more questions */
 		n->nodes_asked_at = now;
 		n->nodes_asked_on = segment_link(s)->index;
 		ask_nodes(n, s);
@@ -317,6 +323,7 @@ static void accuse_ourselves(struct neighbourhood *n)
 			for (size_t j = 0; j < t->links[i].n_addresses; j++)
 				accuse_for(n, &t->links[i].addresses[j].address, link);
 	}
+	kernel_suspects_accused(n->kernels);
 }
 
 /* Without the API, and just after it has come back, the record may be long out of date; so is one that names us when we have
@@ -326,7 +333,7 @@ static bool record_is_current(const struct neighbourhood *n, const struct record
 	bool ours = strcmp(r->holder, n->config.node) == 0, answered = false;
 	for (size_t i = 0; i < segments_count(n->config.segments); i++)
 		answered |= segment_owns(segments_at(n->config.segments, i), address);
-	return cluster_api_answers(n->config.cluster) && now - cluster_answers_since(n->config.cluster) > RECORDS_CURRENT && (!ours || answered);
+	return cluster_api_answers(n->config.cluster) && now - cluster_answers_since(n->config.cluster) > n->times->records_current && (!ours || answered);
 }
 
 void neighbourhood_on_claim(struct neighbourhood *n, uint32_t address, const struct mac *mac, const char *peer, bool answer)
@@ -359,56 +366,56 @@ static void ask_kernels(struct neighbourhood *n, int64_t now)
 
 /* ---- the census ---- */
 
-/* All come to the same answer: the first live node of the link in hash order of its network. */
-static bool we_ask(const struct neighbourhood *n, const struct segment *s, int64_t now)
+/* The links and nodes that the question is about. */
+static void learn_duty(struct neighbourhood *n)
 {
 	struct node_record_entry *e, *tmp;
-	const struct link_info *link = segment_link(s);
-	struct address network = {0};
-	uint8_t ours[SHA256_SIZE], theirs[SHA256_SIZE];
-	for (size_t i = 0; i < link->n_addresses && network.family == ADDRESS_NONE; i++)
-		if (address_to_v4(&link->addresses[i].address) == link_own_address(link))
-			network = address_from_v4(link_own_address(link) & ~(uint32_t)((UINT64_C(1) << (32 - link->addresses[i].length)) - 1));
-	if (network.family == ADDRESS_NONE || !model_node_record(model_of(n), n->config.node))
-		return false;
-	election_hash(n->config.node, &network, ours);
-	HASH_ITER(hh, model_of(n)->node_records, e, tmp) {
-		enum liveness_state state = segment_liveness(s, e->record->node);
-		/* Whom others watch has to be heard asking: his record may outlive his speaker. */
-		bool there = state == LIVENESS_ALIVE || (state == LIVENESS_UNKNOWN && segment_asks(s, e->record->node, now - ASKER_SILENT));
-		if (strcmp(e->record->node, n->config.node) == 0 || !segment_is_peer(s, e->record->node) || !there)
-			continue;
-		election_hash(e->record->node, &network, theirs);
-		if (memcmp(theirs, ours, sizeof(ours)) < 0)
-			return false;
+	size_t count = segments_count(n->config.segments);
+	const struct link_info **links = mem_zalloc((count + 1) * sizeof(*links));
+	const char **nodes = mem_zalloc((HASH_COUNT(model_of(n)->node_records) + 1) * sizeof(*nodes));
+	bool known = model_node_record(model_of(n), n->config.node) != NULL;
+	for (size_t i = 0; i < count; i++)
+		links[i] = segment_link(segments_at(n->config.segments, i));
+	census_duty_set_links(n->duty, links, count);
+	for (size_t i = 0; i < count; i++) {
+		size_t there = 0;
+		HASH_ITER(hh, model_of(n)->node_records, e, tmp)
+			if (segment_is_peer(segments_at(n->config.segments, i), e->record->node))
+				nodes[there++] = e->record->node;
+		census_duty_set_nodes(n->duty, i, known, nodes, there);
 	}
-	return true;
+	free(nodes);
+	free(links);
 }
 
-/* Is this the link on which the census looks after the address? A stranger is looked after where he was seen. */
-static bool looks_after(const struct neighbourhood *n, const struct segment *s, const struct address *a)
+static void divide_duty(struct neighbourhood *n, int64_t now)
+{
+	for (size_t i = 0; i < segments_count(n->config.segments); i++) {
+		struct segment *s = segments_at(n->config.segments, i);
+		for (size_t k = 0; k < census_duty_rivals(n->duty, i); k++) {
+			const char *rival = census_duty_rival(n->duty, i, k);
+			census_duty_heard(n->duty, i, k, segment_liveness(s, rival), segment_asked_at(s, rival));
+		}
+		census_set_asking(segment_census(s), cluster_api_answers(n->config.cluster) && census_duty_asks(n->duty, i, now));
+	}
+}
+
+static bool looks_after(const struct neighbourhood *n, size_t link, const struct address *a)
 {
 	const struct foreign_record *r = model_foreign(model_of(n), a);
-	if (r && strcmp(r->node, n->config.node) == 0)
-		return strcmp(r->link, segment_link(s)->name) == 0;
-	if (link_has_subnet_of(segment_link(s), a))
-		return true;
-	for (size_t i = 0; i < segments_count(n->config.segments); i++)
-		if (link_has_subnet_of(segment_link(segments_at(n->config.segments, i)), a))
-			return false;
-	return segments_at(n->config.segments, 0) == s;
+	return census_duty_looks_after(n->duty, link, a, r && strcmp(r->node, n->config.node) == 0 ? r->link : NULL);
 }
 
-static void supply(struct neighbourhood *n, struct segment *s, int64_t now)
+static void supply(struct neighbourhood *n, size_t link, int64_t now)
 {
 	struct wanted_addresses all, here = {0};
 	wanted_addresses_fill(&all, model_of(n));
 	for (size_t i = 0; i < all.n; i++) {
 		struct address a = address_from_v4(all.addresses[i]);
-		if (looks_after(n, s, &a))
+		if (looks_after(n, link, &a))
 			here.addresses[here.n++] = all.addresses[i];
 	}
-	census_want(segment_census(s), here.addresses, here.n, now);
+	census_want(segment_census(segments_at(n->config.segments, link)), here.addresses, here.n, now);
 }
 
 /* ---- strangers' records ---- */
@@ -427,8 +434,8 @@ static void publish(struct neighbourhood *n, int64_t now)
 		const struct foreign_record *r = model_foreign(model_of(n), &a);
 		bool said = r && mac_equal(&r->mac, &x->mac) && (!x->refused || strcmp(r->refused, x->refused) == 0);
 		bool mine = s && (x->claimed || census_asking(segment_census(s)));
-		if (said || !pool || !mine || now - x->at > SIGHTING) {
-			if (x->known || now - x->at > SIGHTING)
+		if (said || !pool || !mine || now - x->at > n->times->sighting) {
+			if (x->known || now - x->at > n->times->sighting)
 				sighting_free(n, x);
 			continue;
 		}
@@ -436,7 +443,7 @@ static void publish(struct neighbourhood *n, int64_t now)
 		 * they are put aside. */
 		if (x->known)
 			foreign_writes_put(n->writes, &a, x->link, &x->mac, x->refused);
-		wake_at(n, now + CLOCK_S);
+		wake_at(n, now + n->times->publish_again);
 	}
 }
 
@@ -458,14 +465,14 @@ static void read_foreign(struct neighbourhood *n, int64_t now)
 		const struct foreign_record *r = e->record;
 		for (size_t i = 0; r->address.family == ADDRESS_V4 && i < segments_count(n->config.segments); i++) {
 			struct segment *s = segments_at(n->config.segments, i);
-			if (!looks_after(n, s, &r->address))
+			if (!looks_after(n, i, &r->address))
 				continue;
 			if (!census_asking(segment_census(s)))
 				census_void(segment_census(s), address_to_v4(&r->address));
 			if (has_gone(n, s, r, now))
 				foreign_writes_delete(n->writes, r);
 		}
-		wake_at(n, now + CLOCK_S);
+		wake_at(n, now + n->times->publish_again);
 	}
 }
 
@@ -508,20 +515,23 @@ void neighbourhood_follow(struct neighbourhood *n, bool links_changed, int64_t n
 		return;
 	if (changed)
 		remember_nodes(n, now);
+	if (links_changed || n->seen_scenery != model_scenery(model_of(n))) {
+		n->seen_scenery = model_scenery(model_of(n));
+		learn_duty(n);
+	}
 	settle(n, now);
 	ask_kernels(n, now);
-	for (size_t i = 0; i < segments_count(n->config.segments); i++)
-		census_set_asking(segment_census(segments_at(n->config.segments, i)), cluster_api_answers(n->config.cluster) && we_ask(n, segments_at(n->config.segments, i), now));
+	divide_duty(n, now);
 	publish(n, now);
 	if (changed && now >= n->follow_at) {
 		n->seen_revision = model_of(n)->revision;
-		n->follow_at = now + FOLLOW;
+		n->follow_at = now + n->times->follow;
 		n->links_changed = false;
 		welcome_nodes(n);
 		accuse_ourselves(n);
 		hear_others(n);
 		for (size_t i = 0; i < segments_count(n->config.segments); i++)
-			supply(n, segments_at(n->config.segments, i), now);
+			supply(n, i, now);
 	} else if (changed) {
 		wake_at(n, n->follow_at);
 	}
@@ -534,10 +544,13 @@ void neighbourhood_init(struct neighbourhood **np, uv_loop_t *loop, const struct
 {
 	struct neighbourhood *n = mem_zalloc(sizeof(*n));
 	n->config = *config;
-	n->acquaintances = acquaintances_new();
-	n->kernels = kernel_suspects_new();
+	n->times = config->times ? config->times : &NEIGHBOURHOOD_TIMES;
+	n->acquaintances = acquaintances_new(n->times->acquaintances);
+	n->kernels = kernel_suspects_new(n->times->kernels);
 	n->nodes_asked_at = INT64_MIN / 2;
+	n->duty = census_duty_new(config->node, n->times->duty);
 	n->seen_revision = cluster_model(config->cluster)->revision - 1;
+	n->seen_scenery = model_scenery(cluster_model(config->cluster)) - 1;
 	foreign_writes_init(&n->writes, config->cluster, config->node, follow_soon, n);
 	deadline_init(&n->timer, loop, follow_soon, n);
 	*np = n;
@@ -565,6 +578,7 @@ void neighbourhood_close(struct neighbourhood *n)
 	HASH_ITER(hh, n->sightings, x, x_next)
 		sighting_free(n, x);
 	kernel_suspects_free(n->kernels);
+	census_duty_free(n->duty);
 	foreign_writes_close(n->writes);
 	acquaintances_free(n->acquaintances);
 	deadline_close(&n->timer, on_timer_closed);

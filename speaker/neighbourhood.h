@@ -7,16 +7,34 @@
 #define SPEAKER_NEIGHBOURHOOD_H
 
 #include "k8sclient/event.h"
+#include "speaker/acquaintances.h"
+#include "speaker/census_duty.h"
 #include "speaker/cluster.h"
+#include "speaker/kernel_suspects.h"
 #include "speaker/segments.h"
 
 struct neighbourhood;
+
+/* Microseconds. */
+struct neighbourhood_times {
+	const struct acquaintance_times *acquaintances;
+	const struct kernel_suspect_times *kernels;
+	const struct census_duty_times *duty;
+	int64_t follow;             /* what is worth asking for is looked up at most so often */
+	int64_t sighting;           /* one that could not be published is forgotten */
+	int64_t publish_again;      /* strangers' records are looked at again after that */
+	int64_t nodes_again;        /* less than acquaintances->wait: the answers serve all who are in doubt */
+	int64_t records_current;    /* after the API server answers again */
+	int64_t node_remembered;    /* ownership.md section 2 */
+};
+extern const struct neighbourhood_times NEIGHBOURHOOD_TIMES;
 
 struct neighbourhood_config {
 	struct cluster *cluster;
 	struct segments *segments;
 	struct events *events;
 	const char *node;
+	const struct neighbourhood_times *times;   /* NULL: NEIGHBOURHOOD_TIMES; outlives it */
 	/* Runs from the loop; neighbourhood_follow has something to do. */
 	void (*on_news)(void *data);
 	void *data;

@@ -3,22 +3,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/clock.h"
 #include "config/base/map.h"
+
+const struct put_aside_times PUT_ASIDE_TIMES = {.max = 8, .window = 60 * CLOCK_S};
 
 struct window {
 	char *pool;
-	int64_t times[PUT_ASIDE_MAX];   /* of the last ones, in a ring */
+	int64_t *times;   /* of the last ones, in a ring of `max` */
 	unsigned n;
 	UT_hash_handle hh;
 };
 
 struct put_aside {
+	const struct put_aside_times *times;
 	struct window *windows;
 };
 
-struct put_aside *put_aside_new(void)
+struct put_aside *put_aside_new(const struct put_aside_times *times)
 {
-	return mem_zalloc(sizeof(struct put_aside));
+	struct put_aside *p = mem_zalloc(sizeof(*p));
+	p->times = times;
+	return p;
 }
 
 void put_aside_free(struct put_aside *p)
@@ -29,6 +35,7 @@ void put_aside_free(struct put_aside *p)
 	HASH_ITER(hh, p->windows, w, tmp) {
 		HASH_DEL(p->windows, w);
 		free(w->pool);
+		free(w->times);
 		free(w);
 	}
 	free(p);
@@ -41,11 +48,12 @@ bool put_aside_allow(struct put_aside *p, const char *pool, int64_t now, int64_t
 	if (!w) {
 		w = mem_zalloc(sizeof(*w));
 		w->pool = mem_strdup(pool);
+		w->times = mem_zalloc(p->times->max * sizeof(*w->times));
 		HASH_ADD_KEYPTR(hh, p->windows, w->pool, strlen(w->pool), w);
 	}
-	int64_t *oldest = &w->times[w->n % PUT_ASIDE_MAX];
-	if (w->n >= PUT_ASIDE_MAX && now - *oldest < PUT_ASIDE_WINDOW) {
-		*retry_at = *oldest + PUT_ASIDE_WINDOW;
+	int64_t *oldest = &w->times[w->n % p->times->max];
+	if (w->n >= p->times->max && now - *oldest < p->times->window) {
+		*retry_at = *oldest + p->times->window;
 		return false;
 	}
 	*oldest = now;

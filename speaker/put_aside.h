@@ -6,12 +6,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PUT_ASIDE_MAX 8
-#define PUT_ASIDE_WINDOW INT64_C(60000000)   /* microseconds */
+struct put_aside_times {
+	unsigned max;       /* addresses of one pool */
+	int64_t window;     /* ... in so many microseconds */
+};
+extern const struct put_aside_times PUT_ASIDE_TIMES;
 
 struct put_aside;
 
-struct put_aside *put_aside_new(void);
+struct put_aside *put_aside_new(const struct put_aside_times *times);   /* borrowed */
 void put_aside_free(struct put_aside *p);   /* NULL is fine */
 
 /* May one more address of the pool be put aside now? Then it is counted. Else *retry_at says when. */

@@ -6,6 +6,7 @@
 #include "config/base/clock.h"
 #include "config/base/deadline.h"
 #include "config/base/log.h"
+#include "speaker/l2_status.h"
 #include "speaker/neighbourhood.h"
 #include "speaker/owned_address.h"
 #include "speaker/presence.h"
@@ -25,6 +26,7 @@ struct speaker_role {
 	struct segments *segments;
 	struct presence *presence;
 	struct neighbourhood *neighbourhood;
+	struct l2_status *l2_status;
 	struct resumption *resumption;
 	struct census_times census;
 	struct tally *tally;
@@ -373,6 +375,35 @@ static void remember(struct speaker_role *role, int64_t now)
 	free(list);
 }
 
+/* Its own speaker removes what it says; one that is gone cannot. */
+static const char *gone_before(const struct speaker_role *role, const struct record *r)
+{
+	const char *before = strcmp(r->holder, role->node) != 0 ? r->holder : r->previous[0];
+	if (!before || !*before)
+		return NULL;
+	for (size_t i = 0; i < segments_count(role->segments); i++)
+		if (segment_liveness(segments_at(role->segments, i), before) == LIVENESS_ALIVE)
+			return NULL;
+	return before;
+}
+
+static void show_l2_status(struct speaker_role *role, int64_t now)
+{
+	struct owned_address *o, *tmp;
+	if (!role->ready || !l2_status_is_due(role->l2_status, now))   /* a fresh process has not taken up yet what it is to answer for */
+		return;
+	l2_status_begin(role->l2_status);
+	HASH_ITER(hh, role->addresses, o, tmp) {
+		const struct record *r = o->announced && o->core.address.family == ADDRESS_V4 ? model_record(model_of(role), &o->core.address) : NULL;
+		for (size_t k = 0; r && k < segments_count(role->segments); k++) {
+			const struct segment *s = segments_at(role->segments, k);
+			for (size_t i = 0; segment_owns(s, address_to_v4(&o->core.address)) && i < r->n_services; i++)
+				l2_status_want(role->l2_status, r->services[i], segment_link(s)->name, gone_before(role, r));
+		}
+	}
+	l2_status_end(role->l2_status);
+}
+
 static void step(struct speaker_role *role)
 {
 	int64_t now = clock_now();
@@ -406,6 +437,7 @@ static void step(struct speaker_role *role)
 	check_left(role, now);
 	if (!role->context.leaving) {
 		remember(role, now);
+		show_l2_status(role, now);
 		wake = clock_min(wake, resumption_deadline(role->resumption, true));
 	}
 	/* Rules about an outage ripen without any event. */
@@ -502,6 +534,9 @@ int speaker_role_init(struct speaker_role **rolep, uv_loop_t *loop, struct turn 
 					      .on_news = look_again_later, .data = role};
 	presence_init(&role->presence, cluster, role->segments, role->node, look_again_later, role);
 	neighbourhood_init(&role->neighbourhood, loop, &around);
+	struct l2_status_config shown = {.cluster = cluster, .node = role->node, .pod_name = options->pod_name, .pod_uid = options->pod_uid,
+					 .on_due = look_again_later, .data = role};
+	l2_status_init(&role->l2_status, loop, &shown);
 	resumption_init(&role->resumption, options->state_file, role->node, clock_now());
 	*rolep = role;
 	return 0;
@@ -544,6 +579,7 @@ void speaker_role_close(struct speaker_role *role)
 		address_free(role, o);
 	presence_close(role->presence);
 	neighbourhood_close(role->neighbourhood);
+	l2_status_close(role->l2_status);
 	resumption_close(role->resumption);
 	segments_close(role->segments);
 	events_close(role->events);

@@ -146,6 +146,50 @@ def test_a_stranger_comes_later(home, guest):
     home.answered_by(ip, owner)
 
 
+def test_the_status_says_it(home, guest):
+    """A condition of the Service while the stranger is there: written once, right after a restart too, gone when he has gone;
+    other people's stay."""
+    small_pool(home, 100, 103)
+    for node in home.nodes:
+        home.stop(home.speakers[node])
+        home.start_speaker(node, ["--foreign-silence", "5s"])
+    other = {"type": "example.com/Checked", "status": "True", "reason": "Fine", "message": "by somebody else", "lastTransitionTime": "2026-01-02T03:04:05Z"}
+
+    def ours():
+        conditions = home.service("web")["status"].get("conditions", [])
+        assert [c for c in conditions if c["type"] == other["type"]] == [other]
+        return next((c for c in conditions if c["type"] == "l2lb.io/AddressConflict"), None)
+    try:
+        ip, owner = home.announced("web")
+        home.announced("quiet")
+        home.kube.patch(path("Service", "default", "web", "status"), {"status": {"conditions": [other]}})
+        assert ours() is None
+        has(home, ip)
+        claims(home, ip, guest.mac)
+        made = wait(ours, 20, "the condition")
+        service = home.service("web")
+        assert made["status"] == "True" and made["reason"] == "UsedByAnotherHost" and made.get("observedGeneration") == service["metadata"].get("generation")
+        assert ip in made["message"] and guest.mac in made["message"] and "give it another address" in made["message"]
+        restarted = home.controllers["controller"]
+        home.stop(restarted)
+        home.start_controller()
+        for _ in range(8):   # he goes on, and so does the Service
+            claims(home, ip, guest.mac)
+            time.sleep(1)
+        assert home.service("web")["metadata"]["resourceVersion"] == service["metadata"]["resourceVersion"], "written once"
+        assert home.address("web") == ip and home.owner(ip) == owner
+        has_not(home, ip)
+        wait(lambda: ours() is None, 90, "the condition to go")
+        assert vip(100) not in home.strangers()
+        assert "conditions" not in home.service("quiet")["status"], "who has no conflict has no condition"
+        version = home.service("web")["metadata"]["resourceVersion"]
+        time.sleep(3)
+        assert home.service("web")["metadata"]["resourceVersion"] == version
+    finally:
+        for node in home.nodes:
+            home.stop(home.speakers[node])
+
+
 def test_a_quiet_stranger_on_a_used_address(home, guest):
     """He answers whoever asks and says nothing by himself: the node that asks finds him, the one that announces tells it."""
     asks = preferred(home.nodes, "192.168.122.0")[0]

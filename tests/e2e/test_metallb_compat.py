@@ -157,7 +157,7 @@ class Migrated(Home):
     def everything(self):
         """{kind and name: the object} of what MetalLB or its users wrote and l2lb does not take over."""
         return {(kind, made["metadata"]["namespace"], made["metadata"]["name"]): made
-                for kind in ("Service", "EndpointSlice", "IPAddressPool", "L2Advertisement", "ServiceL2Status")
+                for kind in ("Service", "EndpointSlice", "IPAddressPool", "L2Advertisement")
                 for made in self.kube.list(path(kind))}
 
     def rewritten(self):
@@ -204,6 +204,15 @@ def test_nothing_is_rewritten(migrated):
     fours = [ip for ip in expected if "." in ip]
     wait(lambda: all(migrated.holder(ip) for ip in fours), 30, "the owners")
     assert migrated.rewritten() == {}
+
+
+def test_who_announces_is_shown(migrated):
+    """One ServiceL2Status for each Service and node that announces it, as MetalLB has them; its own, which go with its pods, are replaced."""
+    def shown():
+        return sorted((made["metadata"]["labels"]["metallb.io/service-namespace"], made["metadata"]["labels"]["metallb.io/service-name"], made["metadata"]["labels"]["metallb.io/node"])
+                      for made in migrated.kube.list(path("ServiceL2Status")) if made.get("status"))
+    announced = sorted((was["namespace"], name, migrated.owner(next(ip for ip in was["ips"] if "." in ip))) for name, was in SERVICES.items())
+    wait(lambda: shown() == announced, 30, f"the statuses, of {announced}")
 
 
 def test_each_stays_where_it_is(migrated):

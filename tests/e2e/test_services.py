@@ -346,6 +346,44 @@ def test_at_rest(home):
     assert len(late) - len(others) <= 4, "watches are not opened again and again"
 
 
+def test_l2_statuses(home):
+    """Who announces a Service, on which links: written when that changes and never else; a dead node's by its heir."""
+    target = path("ServiceL2Status", NAMESPACE)
+
+    def shown():
+        """{(service, node): the object}; there is one of each."""
+        made = [each for each in home.kube.list(target) if each.get("status")]
+        found = {(each["status"]["serviceName"], each["status"]["node"]): each for each in made}
+        assert len(found) == len(made)
+        return found
+    ip = home.place("web", "worker-1")
+    other = home.place("other", "worker-2")
+    assert home.owner(ip) == "worker-1" and home.owner(other) == "worker-2"
+    before = {("web", "worker-1"), ("other", "worker-2")}
+    wait(lambda: shown().keys() == before, 30, "a status for each")
+    was = shown()
+    for (service, node), made in was.items():
+        assert made["metadata"]["labels"] == {"metallb.io/node": node, "metallb.io/service-name": service, "metallb.io/service-namespace": "default"}
+        assert made["status"] == {"node": node, "serviceName": service, "serviceNamespace": "default", "interfaces": [{"name": "eth0"}]}
+    # What nobody's word is any more goes when that node's speaker starts; what is true stays as it is.
+    home.kube.create(target, {"apiVersion": "metallb.io/v1beta1", "kind": "ServiceL2Status", "metadata": {
+        "name": "l2-stale", "labels": {"metallb.io/node": "worker-1", "metallb.io/service-name": "gone", "metallb.io/service-namespace": "default"}}})
+    home.stop(home.speakers["worker-1"])
+    home.ready()
+    wait(lambda: "l2-stale" not in {each["metadata"]["name"] for each in home.kube.list(target)}, 30, "the stale one to go")
+    time.sleep(3)
+    assert shown() == was, "a restart writes nothing"
+    home.kill9(home.speakers["worker-1"])
+    home.lab.cut("worker-1")
+    wait(lambda: home.holder(ip) not in ("", "worker-1"), 20, "an heir")
+    heir = home.holder(ip)
+    wait(lambda: shown().keys() == {("web", heir), ("other", "worker-2")}, 30, "the heir's status, in the place of the dead one's")
+    home.lab.restore("worker-1")
+    for service in ("web", "other"):
+        home.delete(service)
+    wait(lambda: not home.kube.list(target), 30, "nothing to be left")
+
+
 def test_without_crds(assets, tmp_path):
     """--pool, one process for both roles on one node, no namespace metallb-system: records go to kube-system."""
     with HomeLab(nodes=1) as lab:

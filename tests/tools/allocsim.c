@@ -412,7 +412,7 @@ static void check_fixpoint(struct sim *s)
 		struct model fresh;
 		model_init(&fresh, s->lb_class, false);
 		deliver_all(s, &fresh, backwards);
-		struct allocator *a = allocator_new(&fresh);
+		struct allocator *a = allocator_new(&fresh, NULL);
 		expect_rest(s, a, "a restart would write it again");
 		allocator_free(a);
 		model_free(&fresh);
@@ -427,7 +427,7 @@ static void start(struct sim *s)
 {
 	model_init(&s->model, s->lb_class, false);
 	deliver_all(s, &s->model, false);
-	s->allocator = allocator_new(&s->model);
+	s->allocator = allocator_new(&s->model, NULL);
 	s->said = json_object();
 }
 

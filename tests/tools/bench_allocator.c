@@ -37,7 +37,7 @@ static void measure(const char *range, unsigned n)
 	struct model m;
 	int64_t wake;
 	model_init(&m, "", false);
-	struct allocator *a = allocator_new(&m);
+	struct allocator *a = allocator_new(&m, NULL);
 	put_pool(&m, range);
 	for (unsigned i = 0; i < n; i++)
 		model_put_service(&m, service_new(i, ""));

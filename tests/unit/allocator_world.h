@@ -215,7 +215,7 @@ static void put_namespace(struct world *w, int i)
 static void start(struct world *w)
 {
 	model_init(&w->model, "", false);
-	w->allocator = allocator_new(&w->model);
+	w->allocator = allocator_new(&w->model, NULL);
 	/* Delivered in any order. */
 	unsigned turn = pick(w, 7);
 	for (unsigned i = 0; i < 7; i++)

@@ -86,7 +86,7 @@ static void check(const struct row *row)
 {
 	struct model m;
 	model_init(&m, "", false);
-	struct allocator *a = allocator_new(&m);
+	struct allocator *a = allocator_new(&m, NULL);
 	if (!row->pools[0].name)
 		support_pool(&m, "p", "'addresses': ['10.0.0.1-10.0.0.3']");
 	for (size_t i = 0; i < COUNT(row->pools) && row->pools[i].name; i++)
@@ -340,7 +340,7 @@ static void exhaustion(void **state)
 	struct model m;
 	(void)state;
 	model_init(&m, "", false);
-	struct allocator *a = allocator_new(&m);
+	struct allocator *a = allocator_new(&m, NULL);
 	support_pool(&m, "default-pool", POOL_51);
 	for (unsigned i = 0; i < 51; i++) {
 		char name[16], ip[32], key[32], uid[32];
@@ -383,7 +383,7 @@ static void reservations(void **state)
 	struct address first = support_address("10.0.0.1");
 	(void)state;
 	model_init(&m, "", false);
-	struct allocator *a = allocator_new(&m);
+	struct allocator *a = allocator_new(&m, NULL);
 	support_pool(&m, "p", "'addresses': ['10.0.0.1-10.0.0.3']");
 	support_service(&m, (struct support_service){.name = "m", .created = "05:00:00"});
 	is_plan(a, "shop/m", "m create 10.0.0.1");
@@ -432,7 +432,7 @@ static void waiters(void **state)
 	struct address first = support_address("10.0.0.1"), second = support_address("10.0.0.2");
 	(void)state;
 	model_init(&m, "", false);
-	struct allocator *a = allocator_new(&m);
+	struct allocator *a = allocator_new(&m, NULL);
 	support_pool(&m, "p", "'addresses': ['10.0.0.1-10.0.0.2']");
 	support_service(&m, (struct support_service){.name = "a", .annotations = SHARED("10.0.0.1")});
 	support_service(&m, (struct support_service){.name = "b", .created = "02:00:00", .annotations = SHARED("10.0.0.1"), .spec = PORT_81});
@@ -489,7 +489,7 @@ static void local_without_selector(void **state)
 	struct model m;
 	(void)state;
 	model_init(&m, "", false);
-	struct allocator *a = allocator_new(&m);
+	struct allocator *a = allocator_new(&m, NULL);
 	support_pool(&m, "p", "'addresses': ['10.0.0.1-10.0.0.2']");
 	support_service(&m, (struct support_service){.name = "a", .annotations = SHARED("10.0.0.1"), .spec = LOCAL});
 	support_service(&m, (struct support_service){.name = "b", .created = "02:00:00", .annotations = SHARED("10.0.0.1"), .spec = PORT_81 LOCAL});
@@ -507,7 +507,7 @@ static void foreign_writes(void **state)
 	const struct allocation *one;
 	(void)state;
 	model_init(&m, "", false);
-	struct allocator *a = allocator_new(&m);
+	struct allocator *a = allocator_new(&m, NULL);
 	support_pool(&m, "p", "'addresses': ['10.0.0.1-10.0.0.3']");
 	support_record(&m, (struct support_record){.address = "10.0.0.1"});
 	support_service(&m, (struct support_service){.annotations = FROM("p"), .ips = "10.0.0.1"});

@@ -216,7 +216,7 @@ static void list_all(struct sim *s, struct model *m)
 static void start(struct sim *s, struct controller *c)
 {
 	list_all(s, &c->model);
-	c->allocator = allocator_new(&c->model);
+	c->allocator = allocator_new(&c->model, NULL);
 	c->life++;
 	c->seen[0] = c->seen[1] = s->n_events;
 }
@@ -477,7 +477,7 @@ static void check_rest(struct sim *s)
 	int free_addresses = 0;
 	int64_t wake;
 	list_all(s, &m);
-	struct allocator *a = allocator_new(&m);
+	struct allocator *a = allocator_new(&m, NULL);
 	for (int i = 0; i < ADDRESSES; i++)
 		free_addresses += !s->records[i].exists;
 	allocator_plan(a, 1, &wake);

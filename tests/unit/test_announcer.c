@@ -59,7 +59,7 @@ static void schedule(void **state)
 {
 	(void)state;
 	struct sent sent[32];
-	struct announcer *a = announcer_new(0, 0);
+	struct announcer *a = announcer_new(NULL, 0, 0);
 	assert_int_equal(announcer_deadline(a), CLOCK_NEVER);
 	announcer_start(a, VIP, 10 * CLOCK_S);
 	assert_int_equal(announcer_deadline(a), 10 * CLOCK_S);
@@ -76,7 +76,7 @@ static void refresh(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 50; i++) {
 		struct sent sent[32];
-		struct announcer *a = announcer_new(60 * CLOCK_S, 0);
+		struct announcer *a = announcer_new(NULL, 60 * CLOCK_S, 0);
 		int64_t start = i * 7 * CLOCK_S;
 		announcer_start(a, VIP + i, start);
 		assert_int_equal(run(a, start + (5 + 180) * CLOCK_S, sent, 32), STEPS + 3);
@@ -98,7 +98,7 @@ static void restart_in_the_middle(void **state)
 {
 	(void)state;
 	struct sent sent[32];
-	struct announcer *a = announcer_new(0, 0);
+	struct announcer *a = announcer_new(NULL, 0, 0);
 	announcer_start(a, VIP, 0);
 	assert_int_equal(run(a, 1500 * CLOCK_MS, sent, 32), 3);
 	announcer_restart_all(a, 1600 * CLOCK_MS);
@@ -114,7 +114,7 @@ static void stop(void **state)
 {
 	(void)state;
 	struct announcement due[8];
-	struct announcer *a = announcer_new(60 * CLOCK_S, 0);
+	struct announcer *a = announcer_new(NULL, 60 * CLOCK_S, 0);
 	announcer_start(a, VIP, 0);
 	announcer_start(a, VIP + 1, 0);
 	announcer_stop(a, VIP);
@@ -139,7 +139,7 @@ static void late_wake_up(void **state)
 	for (size_t i = 0; i < COUNT(lates); i++) {
 		struct sent sent[32];
 		unsigned forms;
-		struct announcer *a = announcer_new(0, 0);
+		struct announcer *a = announcer_new(NULL, 0, 0);
 		announcer_start(a, VIP, 0);
 		assert_int_equal(due_together(a, 0, &forms), 2);
 		int64_t wake = SCHEDULE[1].at + lates[i];
@@ -161,7 +161,7 @@ static void late_refreshes_are_not_made_up(void **state)
 	(void)state;
 	struct sent sent[32];
 	unsigned forms;
-	struct announcer *a = announcer_new(60 * CLOCK_S, 0);
+	struct announcer *a = announcer_new(NULL, 60 * CLOCK_S, 0);
 	announcer_start(a, VIP, 0);
 	assert_int_equal(run(a, 5 * CLOCK_S, sent, 32), STEPS);
 	int64_t first = announcer_deadline(a);
@@ -178,7 +178,7 @@ static void refreshes_are_spread(void **state)
 {
 	(void)state;
 	struct announcement due[64];
-	struct announcer *a = announcer_new(60 * CLOCK_S, 0);
+	struct announcer *a = announcer_new(NULL, 60 * CLOCK_S, 0);
 	unsigned in_second[60] = {0};
 	size_t n;
 	for (uint32_t i = 0; i < MANY; i++)
@@ -226,7 +226,7 @@ static void limits(void **state)
 		{VIP + 1, CONFLICT, 31 * CLOCK_S - 2, true},
 	};
 	struct announcement due[8];
-	struct announcer *a = announcer_new(0, 0);
+	struct announcer *a = announcer_new(NULL, 0, 0);
 	announcer_start(a, VIP, 0);
 	announcer_start(a, VIP + 1, 0);
 	while (announcer_deadline(a) != CLOCK_NEVER)
@@ -252,7 +252,7 @@ static void extra_leaves_the_schedule_alone(void **state)
 {
 	(void)state;
 	struct sent sent[32];
-	struct announcer *a = announcer_new(0, 0);
+	struct announcer *a = announcer_new(NULL, 0, 0);
 	announcer_start(a, VIP, 0);
 	assert_true(announcer_defend(a, VIP, 0));   /* the first announcement is about to go: it is the defence */
 	assert_int_equal(run(a, 500 * CLOCK_MS, sent, 32), 2);
@@ -278,7 +278,7 @@ static void extra_leaves_the_schedule_alone(void **state)
 static void begun_anew_with_an_extra(void **state)
 {
 	(void)state;
-	struct announcer *a = announcer_new(60 * CLOCK_S, 0);
+	struct announcer *a = announcer_new(NULL, 60 * CLOCK_S, 0);
 	struct announcement due[8];
 	announcer_start(a, VIP, 0);
 	assert_true(announcer_due(a, 0, due, 8) > 0);
@@ -296,7 +296,7 @@ static void directed(void **state)
 {
 	(void)state;
 	struct sent sent[32];
-	struct announcer *a = announcer_new(0, 0);
+	struct announcer *a = announcer_new(NULL, 0, 0);
 	unsigned hosts = ANNOUNCE_HOST(0) | ANNOUNCE_HOST(15);
 	announcer_set_hosts(a, hosts | ANNOUNCE_HOST(16) | REQUEST);   /* what is no host is none */
 	announcer_start(a, VIP, 0);
@@ -317,7 +317,7 @@ static void hosts_go(void **state)
 	(void)state;
 	struct sent sent[32];
 	struct announcement due[8];
-	struct announcer *a = announcer_new(0, 2);
+	struct announcer *a = announcer_new(NULL, 0, 2);
 	announcer_set_hosts(a, ANNOUNCE_HOST(1));
 	announcer_start(a, VIP, 0);
 	assert_int_equal(announcer_due(a, 0, due, 8), 1);
@@ -340,7 +340,7 @@ static void five_hundred_at_once(void **state)
 {
 	(void)state;
 	struct announcement due[64];
-	struct announcer *a = announcer_new(60 * CLOCK_S, 0);
+	struct announcer *a = announcer_new(NULL, 60 * CLOCK_S, 0);
 	size_t next = 0, got;
 	announcer_set_hosts(a, ANNOUNCE_HOST(0));
 	for (uint32_t i = 0; i < MANY; i++)
@@ -401,7 +401,7 @@ static void five_hundred_under_a_cap(void **state)
 	static struct capped c;
 	static const unsigned RATES[] = {1, 2, 15, 100, 499, 10000};
 	for (size_t r = 0; r < COUNT(RATES); r++) {
-		struct announcer *a = announcer_new(0, RATES[r]);
+		struct announcer *a = announcer_new(NULL, 0, RATES[r]);
 		announcer_set_hosts(a, ANNOUNCE_HOST(0));
 		unsigned many = RATES[r] < 10 ? 20 : MANY;
 		for (uint32_t i = 0; i < many; i++)
@@ -430,7 +430,7 @@ static void taken_one_by_one(void **state)
 {
 	(void)state;
 	struct announcement due[64];
-	struct announcer *a = announcer_new(0, 100);
+	struct announcer *a = announcer_new(NULL, 0, 100);
 	announcer_set_hosts(a, ANNOUNCE_HOST(0));
 	for (uint32_t i = 0; i < 100; i++) {
 		int64_t now = (int64_t)i * 400;
@@ -447,7 +447,7 @@ static void first_overtakes(void **state)
 {
 	(void)state;
 	struct announcement due[16];
-	struct announcer *a = announcer_new(0, 10);
+	struct announcer *a = announcer_new(NULL, 0, 10);
 	for (uint32_t i = 0; i < 100; i++)
 		announcer_start(a, VIP + i, 0);
 	int64_t now = 0;
@@ -460,7 +460,7 @@ static void first_overtakes(void **state)
 	assert_int_equal(due[0].address, VIP + 200);
 	assert_int_equal(due[1].address, VIP + 7);
 	/* Who waits for his first keeps his place when he is started again; stopped and started he is the last. */
-	struct announcer *b = announcer_new(0, 1);
+	struct announcer *b = announcer_new(NULL, 0, 1);
 	for (uint32_t i = 0; i < 4; i++)
 		announcer_start(b, VIP + i, i);
 	announcer_start(b, VIP, 10);
@@ -491,7 +491,7 @@ static void failures(void **state)
 	static const int64_t PAUSES[] = {10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000};
 	struct sent sent[32];
 	struct announcement due[8];
-	struct announcer *a = announcer_new(0, 0);
+	struct announcer *a = announcer_new(NULL, 0, 0);
 	int64_t now = 5 * CLOCK_S;
 	announcer_set_hosts(a, ANNOUNCE_HOST(2));
 	announcer_start(a, VIP, now);
@@ -577,7 +577,7 @@ static void random_history(void **state)
 		struct judge all[SOME] = {0};
 		uint64_t chance = seed;
 		unsigned rate = seed % 3 ? 1 + support_pick(&chance, 200) : 0, failing = seed % 4 ? support_pick(&chance, 30) : 0;
-		struct announcer *a = announcer_new(0, rate);
+		struct announcer *a = announcer_new(NULL, 0, rate);
 		static int64_t sent[200000];
 		size_t n_sent = 0;
 		int64_t now = 0;

@@ -11,7 +11,7 @@ static void asks_until_it_is_heard(void **state)
 {
 	static const int64_t WANTED[] = {0, 200, 600, 1400, 3000, 6200, 12600, 25400, 51000, 102200, 162200};
 	(void)state;
-	struct directory *d = directory_new();
+	struct directory *d = directory_new(NULL);
 	assert_int_equal(directory_deadline(d), CLOCK_NEVER);
 	directory_set(d, (uint32_t[DIRECTORY_HOSTS]){GATEWAY}, 0);
 	for (size_t i = 0; i < COUNT(WANTED); i++) {
@@ -34,7 +34,7 @@ static void several(void **state)
 {
 	(void)state;
 	uint32_t hosts[DIRECTORY_HOSTS] = {0, PRINTER, 0, GATEWAY};
-	struct directory *d = directory_new();
+	struct directory *d = directory_new(NULL);
 	directory_set(d, hosts, 5);
 	assert_int_equal(directory_ask(d, 5), PRINTER);
 	assert_int_equal(directory_ask(d, 5), GATEWAY);

@@ -9,11 +9,16 @@
 
 static const struct mac A = {{2, 0, 0, 0, 0, 0xa}}, B = {{2, 0, 0, 0, 0, 0xb}};
 
+/* Small ones, so that what is done with them is easy to see. */
+static const struct acquaintance_times WHO = {.wait = 15, .node = 3000, .stranger = 300};
+static const struct kernel_suspect_times KERNELS = {.again = 10, .forget = 300};
+static const struct put_aside_times ASIDE = {.max = 3, .window = 60};
+
 /* ---- who is it? ---- */
 
 static void who_is_who(void **state)
 {
-	struct acquaintances *a = acquaintances_new();
+	struct acquaintances *a = acquaintances_new(&WHO);
 	enum conflict_who who;
 	struct mac mac;
 	bool begin;
@@ -23,18 +28,18 @@ static void who_is_who(void **state)
 	assert_true(begin);
 	assert_int_equal(acquaintances_who(a, &A, 1, &begin), CONFLICT_UNKNOWN);
 	assert_false(begin);   /* the questions are on their way */
-	assert_true(acquaintances_deadline(a) == ACQUAINTANCE_WAIT);
-	assert_false(acquaintances_settled(a, ACQUAINTANCE_WAIT - 1, &mac, &who));
-	assert_true(acquaintances_settled(a, ACQUAINTANCE_WAIT, &mac, &who));
+	assert_true(acquaintances_deadline(a) == WHO.wait);
+	assert_false(acquaintances_settled(a, WHO.wait - 1, &mac, &who));
+	assert_true(acquaintances_settled(a, WHO.wait, &mac, &who));
 	assert_true(mac_equal(&mac, &A) && who == CONFLICT_STRANGER);
-	assert_false(acquaintances_settled(a, ACQUAINTANCE_WAIT, &mac, &who));
-	assert_int_equal(acquaintances_who(a, &A, ACQUAINTANCE_WAIT + 1, &begin), CONFLICT_STRANGER);
+	assert_false(acquaintances_settled(a, WHO.wait, &mac, &who));
+	assert_int_equal(acquaintances_who(a, &A, WHO.wait + 1, &begin), CONFLICT_STRANGER);
 	/* Not for ever: a node's answer may have been lost. */
-	assert_int_equal(acquaintances_who(a, &A, ACQUAINTANCE_WAIT + ACQUAINTANCE_STRANGER, &begin), CONFLICT_UNKNOWN);
+	assert_int_equal(acquaintances_who(a, &A, WHO.wait + WHO.stranger, &begin), CONFLICT_UNKNOWN);
 	assert_true(begin);
-	acquaintances_answered(a, &A, "n1", ACQUAINTANCE_WAIT + ACQUAINTANCE_STRANGER + 5);
+	acquaintances_answered(a, &A, "n1", WHO.wait + WHO.stranger + 5);
 	assert_true(acquaintances_deadline(a) == 0);
-	assert_true(acquaintances_settled(a, ACQUAINTANCE_WAIT + ACQUAINTANCE_STRANGER + 5, &mac, &who) && who == CONFLICT_NODE);
+	assert_true(acquaintances_settled(a, WHO.wait + WHO.stranger + 5, &mac, &who) && who == CONFLICT_NODE);
 	assert_string_equal(acquaintances_node(a, &A), "n1");
 	assert_null(acquaintances_node(a, &B));
 	assert_true(mac_equal(acquaintances_next_node(a, NULL), &A));
@@ -43,36 +48,36 @@ static void who_is_who(void **state)
 	assert_null(acquaintances_next_node(a, NULL));
 	/* An answer that comes late corrects the verdict. */
 	acquaintances_who(a, &B, 0, &begin);
-	assert_true(acquaintances_settled(a, ACQUAINTANCE_WAIT, &mac, &who) && who == CONFLICT_STRANGER);
-	acquaintances_answered(a, &B, "n2", ACQUAINTANCE_WAIT + 1);
-	assert_true(acquaintances_settled(a, ACQUAINTANCE_WAIT + 1, &mac, &who) && who == CONFLICT_NODE);
+	assert_true(acquaintances_settled(a, WHO.wait, &mac, &who) && who == CONFLICT_STRANGER);
+	acquaintances_answered(a, &B, "n2", WHO.wait + 1);
+	assert_true(acquaintances_settled(a, WHO.wait + 1, &mac, &who) && who == CONFLICT_NODE);
 	acquaintances_free(a);
 }
 
 /* A node is known for five minutes; room is made of who is not known any more, and of nobody else. */
 static void forgotten(void **state)
 {
-	struct acquaintances *a = acquaintances_new();
+	struct acquaintances *a = acquaintances_new(&WHO);
 	bool begin;
 	(void)state;
 	acquaintances_answered(a, &A, "n1", 0);
 	assert_int_equal(acquaintances_who(a, &B, 1, &begin), CONFLICT_UNKNOWN);
 	assert_string_equal(acquaintances_node(a, &A), "n1");   /* still there when another one is met */
-	assert_int_equal(acquaintances_who(a, &A, ACQUAINTANCE_NODE - 1, &begin), CONFLICT_NODE);
-	assert_int_equal(acquaintances_who(a, &A, ACQUAINTANCE_NODE, &begin), CONFLICT_UNKNOWN);
+	assert_int_equal(acquaintances_who(a, &A, WHO.node - 1, &begin), CONFLICT_NODE);
+	assert_int_equal(acquaintances_who(a, &A, WHO.node, &begin), CONFLICT_UNKNOWN);
 	assert_true(begin);
 	assert_null(acquaintances_node(a, &A));
 	acquaintances_free(a);
-	a = acquaintances_new();
+	a = acquaintances_new(&WHO);
 	acquaintances_answered(a, &A, "n1", 0);
-	acquaintances_who(a, &B, ACQUAINTANCE_NODE, &begin);   /* the other one is forgotten by the way */
+	acquaintances_who(a, &B, WHO.node, &begin);   /* the other one is forgotten by the way */
 	assert_null(acquaintances_next_node(a, NULL));
 	acquaintances_free(a);
 }
 
 static void ever_new_macs(void **state)
 {
-	struct acquaintances *a = acquaintances_new();
+	struct acquaintances *a = acquaintances_new(&WHO);
 	unsigned began = 0;
 	(void)state;
 	for (unsigned i = 0; i < 100000; i++) {
@@ -89,7 +94,7 @@ static void ever_new_macs(void **state)
 
 static void kernels(void **state)
 {
-	struct kernel_suspects *k = kernel_suspects_new();
+	struct kernel_suspects *k = kernel_suspects_new(&KERNELS);
 	uint32_t a;
 	(void)state;
 	kernel_suspects_free(NULL);
@@ -97,22 +102,22 @@ static void kernels(void **state)
 	/* Two of them, as it is with IPVS everywhere: neither hides the other. */
 	assert_false(kernel_suspects_answered(k, 7, "b", "u", 1, 0));
 	assert_false(kernel_suspects_answered(k, 7, "c", "u", 1, 1));
-	assert_true(kernel_suspects_deadline(k) == KERNEL_AGAIN);
-	assert_false(kernel_suspects_ask(k, KERNEL_AGAIN - 1, &a));
-	assert_true(kernel_suspects_ask(k, KERNEL_AGAIN, &a) && a == 7);
-	assert_false(kernel_suspects_ask(k, KERNEL_AGAIN, &a));
-	assert_false(kernel_suspects_answered(k, 7, "b", "u", 1, KERNEL_AGAIN - 1));   /* it may be the same answer, late */
-	assert_true(kernel_suspects_answered(k, 7, "b", "u", 1, KERNEL_AGAIN));
-	assert_true(kernel_suspects_answered(k, 7, "c", "u", 1, KERNEL_AGAIN + 1));
-	assert_false(kernel_suspects_answered(k, 7, "b", "u", 1, KERNEL_AGAIN + 2));   /* told already */
+	assert_true(kernel_suspects_deadline(k) == KERNELS.again);
+	assert_false(kernel_suspects_ask(k, KERNELS.again - 1, &a));
+	assert_true(kernel_suspects_ask(k, KERNELS.again, &a) && a == 7);
+	assert_false(kernel_suspects_ask(k, KERNELS.again, &a));
+	assert_false(kernel_suspects_answered(k, 7, "b", "u", 1, KERNELS.again - 1));   /* it may be the same answer, late */
+	assert_true(kernel_suspects_answered(k, 7, "b", "u", 1, KERNELS.again));
+	assert_true(kernel_suspects_answered(k, 7, "c", "u", 1, KERNELS.again + 1));
+	assert_false(kernel_suspects_answered(k, 7, "b", "u", 1, KERNELS.again + 2));   /* told already */
 	/* Another holder, another record that begins with the same epoch, or long ago: anew. */
-	assert_false(kernel_suspects_answered(k, 7, "b", "u", 2, KERNEL_AGAIN + 3));
-	assert_false(kernel_suspects_answered(k, 7, "b", "v", 2, 3 * KERNEL_AGAIN));
-	assert_false(kernel_suspects_answered(k, 7, "c", "u", 1, KERNEL_AGAIN + 2 + KERNEL_FORGET));
+	assert_false(kernel_suspects_answered(k, 7, "b", "u", 2, KERNELS.again + 3));
+	assert_false(kernel_suspects_answered(k, 7, "b", "v", 2, 3 * KERNELS.again));
+	assert_false(kernel_suspects_answered(k, 7, "c", "u", 1, KERNELS.again + 2 + KERNELS.forget));
 	/* Who announces has it. */
 	assert_false(kernel_suspects_answered(k, 8, "b", "u", 1, 0));
 	kernel_suspects_announced(k, 8, "b");
-	assert_false(kernel_suspects_answered(k, 8, "b", "u", 1, 2 * KERNEL_AGAIN));
+	assert_false(kernel_suspects_answered(k, 8, "b", "u", 1, 2 * KERNELS.again));
 	/* What its own tables say needs no second look, and is said once per record. */
 	assert_true(kernel_suspects_accuse(k, 9, "me", "u", 1));
 	assert_false(kernel_suspects_accuse(k, 9, "me", "u", 1));
@@ -121,33 +126,71 @@ static void kernels(void **state)
 	kernel_suspects_free(k);
 }
 
+/* Who is silent long enough is forgotten, without anything new about him; what is known for sure when it is not so any more. */
+static void old_suspicions(void **state)
+{
+	struct kernel_suspects *k = kernel_suspects_new(&KERNELS);
+	uint32_t a;
+	(void)state;
+	for (uint32_t i = 0; i < 50; i++) {
+		kernel_suspects_answered(k, i, "b", "u", 1, 0);
+		kernel_suspects_accuse(k, 100 + i, "me", "u", 1);
+	}
+	kernel_suspects_answered(k, 7, "b", "u", 1, KERNELS.again);   /* accused */
+	while (kernel_suspects_ask(k, KERNELS.forget, &a))
+		;
+	assert_int_equal(kernel_suspects_count(k), 100);
+	assert_false(kernel_suspects_ask(k, KERNELS.forget + 1, &a));
+	assert_int_equal(kernel_suspects_count(k), 51);
+	assert_false(kernel_suspects_answered(k, 7, "b", "u", 1, KERNELS.forget + KERNELS.again));   /* told already: it never was silent for long */
+	assert_false(kernel_suspects_ask(k, 2 * KERNELS.forget + KERNELS.again + 1, &a));
+	assert_int_equal(kernel_suspects_count(k), 50);
+	kernel_suspects_accused(k);
+	assert_int_equal(kernel_suspects_count(k), 50);
+	assert_false(kernel_suspects_accuse(k, 105, "me", "u", 1));
+	kernel_suspects_accused(k);
+	assert_int_equal(kernel_suspects_count(k), 1);
+	assert_false(kernel_suspects_accuse(k, 105, "me", "u", 1));
+	assert_true(kernel_suspects_accuse(k, 106, "me", "u", 1));   /* it has come back */
+	kernel_suspects_free(k);
+}
+
+/* What the program itself goes by. */
+static void times(void **state)
+{
+	(void)state;
+	assert_int_equal(ACQUAINTANCE_TIMES.wait, 150 * CLOCK_MS);
+	assert_int_equal(ACQUAINTANCE_TIMES.node, 300 * CLOCK_S);
+	assert_int_equal(ACQUAINTANCE_TIMES.stranger, 30 * CLOCK_S);
+	assert_int_equal(KERNEL_SUSPECT_TIMES.again, CLOCK_S);
+	assert_int_equal(KERNEL_SUSPECT_TIMES.forget, 300 * CLOCK_S);
+	assert_true(PUT_ASIDE_TIMES.max == 8 && PUT_ASIDE_TIMES.window == 60 * CLOCK_S);
+}
+
 /* ---- put aside ---- */
 
-static void eight_a_minute(void **state)
+static void so_many_in_a_window(void **state)
 {
-	struct put_aside *p = put_aside_new();
-	int64_t retry = 0;
+	struct put_aside *p = put_aside_new(&ASIDE);
+	int64_t retry = 0, times[1000];
+	size_t n = 0;
 	(void)state;
 	put_aside_free(NULL);
-	for (int i = 0; i < PUT_ASIDE_MAX; i++)
-		assert_true(put_aside_allow(p, "p", i * CLOCK_S, &retry));
-	assert_int_equal(PUT_ASIDE_MAX, 8);
-	assert_false(put_aside_allow(p, "p", 10 * CLOCK_S, &retry));
-	assert_true(retry == 60 * CLOCK_S);
-	assert_true(put_aside_allow(p, "other", 10 * CLOCK_S, &retry));
-	assert_false(put_aside_allow(p, "p", 60 * CLOCK_S - 1, &retry));
-	assert_true(put_aside_allow(p, "p", 60 * CLOCK_S, &retry));
-	assert_false(put_aside_allow(p, "p", 60 * CLOCK_S, &retry));
-	assert_true(retry == 61 * CLOCK_S);
-	/* Over an hour never more than 8 in any minute. */
-	int64_t times[1000];
-	size_t n = 0;
-	for (int64_t now = 100 * CLOCK_S; now < 3700 * CLOCK_S && n < COUNT(times); now += 777 * CLOCK_MS)
+	for (int i = 0; i < 3; i++)
+		assert_true(put_aside_allow(p, "p", i, &retry));
+	assert_false(put_aside_allow(p, "p", 10, &retry));
+	assert_true(retry == 60);
+	assert_true(put_aside_allow(p, "other", 10, &retry));
+	assert_false(put_aside_allow(p, "p", 59, &retry));
+	assert_true(put_aside_allow(p, "p", 60, &retry));
+	assert_false(put_aside_allow(p, "p", 60, &retry));
+	assert_true(retry == 61);
+	for (int64_t now = 100; now < 20000 && n < COUNT(times); now += 7)
 		if (put_aside_allow(p, "p", now, &retry))
 			times[n++] = now;
-	assert_true(n > 400);
-	for (size_t i = PUT_ASIDE_MAX; i < n; i++)
-		assert_true(times[i] - times[i - PUT_ASIDE_MAX] >= 60 * CLOCK_S);
+	assert_true(n > 900);
+	for (size_t i = ASIDE.max; i < n; i++)
+		assert_true(times[i] - times[i - ASIDE.max] >= ASIDE.window);
 	put_aside_free(p);
 }
 
@@ -228,7 +271,7 @@ static void begin(struct world *w, const char *addresses)
 	*w = (struct world){.now = 1};
 	model_init(&w->m, "", false);
 	support_pool(&w->m, "p", spec);
-	w->a = allocator_new(&w->m);
+	w->a = allocator_new(&w->m, NULL);
 	allocator_plan(w->a, w->now, &w->wake);
 	free(spec);
 }
@@ -348,7 +391,7 @@ static void those_of_before(void **state)
 		model_put_foreign(&m, foreign_new(text, ""));
 	}
 	support_service(&m, (struct support_service){.name = "web"});
-	struct allocator *a = allocator_new(&m);
+	struct allocator *a = allocator_new(&m, NULL);
 	allocator_plan(a, 1, &wake);
 	assert_string_equal(address_format(&allocator_find(a, "shop/web")->address, text), "10.0.0.13");
 	allocator_free(a);
@@ -383,7 +426,7 @@ static void wanted(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(who_is_who), cmocka_unit_test(forgotten), cmocka_unit_test(ever_new_macs), cmocka_unit_test(kernels), cmocka_unit_test(eight_a_minute), cmocka_unit_test(records),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(who_is_who), cmocka_unit_test(forgotten), cmocka_unit_test(ever_new_macs), cmocka_unit_test(kernels), cmocka_unit_test(old_suspicions), cmocka_unit_test(times), cmocka_unit_test(so_many_in_a_window), cmocka_unit_test(records),
 					   cmocka_unit_test(skipped_and_handed_out_later), cmocka_unit_test(kept_unless_refused),
 					   cmocka_unit_test(not_more_than_eight_a_minute), cmocka_unit_test(those_of_before), cmocka_unit_test(wanted)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
