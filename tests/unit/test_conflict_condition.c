@@ -191,10 +191,14 @@ static void whose(void **state)
 	nothing(&m);
 	put(&m, "10.0.0.1", OURS, "", ", 'loadBalancerClass': 'a.b/c'");
 	nothing(&m);
-	put(&m, "10.0.0.1", OURS, ", 'deletionTimestamp': '2026-01-01T00:00:00Z'", "");
+	put(&m, "", OURS, ", 'deletionTimestamp': '2026-01-01T00:00:00Z'", "");
 	nothing(&m);
-	put(&m, "", OURS, "", ", 'type': 'ClusterIP'");
+	put(&m, "10.0.0.1", OURS, ", 'deletionTimestamp': '2026-01-01T00:00:00Z'", "");   /* held by a finalizer: it keeps its address */
 	json_t *p = patch(&m, NOW);
+	assert_non_null(p);
+	json_decref(p);
+	put(&m, "", OURS, "", ", 'type': 'ClusterIP'");
+	p = patch(&m, NOW);
 	assert_non_null(p);
 	json_decref(p);
 	put(&m, "", OTHER, "", ", 'type': 'ClusterIP'");
