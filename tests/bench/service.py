@@ -27,8 +27,6 @@ from lab.kube import path, wait  # noqa: E402
 from lab.netlab import HomeLab  # noqa: E402
 
 LABELS = {"address": "its status shows the address", "answer": "first ARP answer to a client", "announcement": "first announcement"}
-TURNS = 2   # of each, one after the other, so that a slow minute of the machine is not one's alone
-
 
 class Watch(threading.Thread):
     """When each Service first showed an address."""
@@ -78,7 +76,7 @@ def measure(who, home, rounds):
         found["announcement"].append((min(told) - start) * 1000)
     for name in posted:
         home.delete(name)
-        home.kube.delete(path("EndpointSlice", "default", name))
+        home.kube.delete(path("EndpointSlice", "default", f"{name}-test"))
     home.wait_no_records()
     return found
 
@@ -86,7 +84,7 @@ def measure(who, home, rounds):
 def take_turns(homes, options):
     """{name: {what: milliseconds}} of each of the homes {name: kind}, all in one lab."""
     found = {who: {key: [] for key in LABELS} for who in homes}
-    turns = TURNS if len(homes) > 1 else 1
+    turns = options.turns if len(homes) > 1 else 1
     folder = Path(tempfile.mkdtemp(prefix="l2lb-bench-"))
     with HomeLab() as lab:
         control = lab.members["k8s-control"]
@@ -108,6 +106,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--services", type=int, default=40)
     parser.add_argument("--warm", type=float, default=60, help="seconds that all programs (our census) have before the first one")
+    parser.add_argument("--turns", type=int, default=2, help="of each, so that a slow minute of the machine is not one's alone")
     options = parser.parse_args()
     homes = {"l2lb": Home, **({"MetalLB": metallb.MetalLBHome} if metallb.programs() else {})}
     found = take_turns(homes, options)
