@@ -42,9 +42,9 @@ help:
 	@echo "make fuzz       fuzz the parsers of frames and netlink messages for TIME=600 seconds each (make test does it for 90, beside the rest)"
 	@echo "make mutate     break the cores, N=300 ways one at a time, and see whether a test notices: SEED, FILE=speaker/ownership.c, JOBS=2"
 	@echo "make bench-alloc  what allocation costs, on a real API server with 10,000 Services (N=1000 for fewer)"
-	@echo "make bench-service  from a Service's creation to its first ARP answer and announcement, in the home lab"
+	@echo "make bench-service  from a Service's creation to its first ARP answer and announcement, in the home lab; METALLB=1: MetalLB beside us"
 	@echo "make bench-arp  answers per second and latency against the kernel and three other responders (QUICK=1: a minute)"
-	@echo "make bench-failover  every fault RUNS=50 times as a client sees it, with pictures (ROW=dead,killed for some; hours for all)"
+	@echo "make bench-failover  every fault RUNS=50 times as a client sees it, with pictures (ROW=dead,killed for some; hours for all; METALLB=1: MetalLB, too)"
 	@echo "make install    install to PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make clean      remove what was built"
 
@@ -133,7 +133,7 @@ test-e2e: all
 	$(Q)K='$(K)' tests/run.sh $(BUILD) e2e
 
 bench-service: all
-	$(Q)$(PYTHON) tests/bench/service.py $(if $(N),--services $(N))
+	$(Q)L2LB=$(abspath $(L2LB)) METALLB=$(METALLB) $(PYTHON) tests/bench/service.py $(if $(N),--services $(N))
 bench-alloc: all
 	$(Q)$(PYTHON) tests/bench/alloc.py $(if $(N),--services $(N))
 
@@ -141,7 +141,7 @@ bench-arp: all
 	$(Q)$(PYTHON) tests/bench/arp.py $(BUILD) $(if $(QUICK),--quick)
 
 bench-failover: all
-	$(Q)L2LB=$(abspath $(L2LB)) $(PYTHON) tests/bench/failover.py --out $(BUILD)/bench $(if $(RUNS),--runs $(RUNS)) $(if $(ROW),--row $(ROW))
+	$(Q)L2LB=$(abspath $(L2LB)) METALLB=$(METALLB) $(PYTHON) tests/bench/failover.py --out $(BUILD)/bench $(if $(RUNS),--runs $(RUNS)) $(if $(ROW),--row $(ROW))
 
 .PHONY: unit-programs fuzz-programs
 unit-programs: $(UNITS)

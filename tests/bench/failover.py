@@ -12,14 +12,12 @@ neighbour table; on each node a program answers these with its node's name. Of e
   moves               how often packets reached another node than before
 
 Each run has a new Service. Rows that last minutes run fewer times. A picture of each row's worst run (who answered when) is written
-to build/bench/, and all figures as JSON. With METALLB_SPEAKER and METALLB_CONTROLLER (see metallb.py) the same rows run with MetalLB's
-speaker in our place afterwards.
+to build/bench/, and all figures as JSON. With METALLB=1 (see metallb.py) the same rows run with MetalLB in our place afterwards.
 """
 
 import argparse
 import contextlib
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -65,6 +63,7 @@ def repeat(who, stage, name, runs):
     outcomes = []
     for i in range(times(name, runs)):
         row = ROWS[name]()
+        row.seconds = max(row.seconds, getattr(stage.home, "LASTS", 0))
         try:
             outcomes.append(play(stage, row))
         except AssertionError as error:   # a run that cannot be measured is one that failed, and is told
@@ -126,6 +125,18 @@ def complaints(every):
     return out
 
 
+def beside(ours, theirs):
+    """Both in one table, p50 / p90 / max."""
+    lines = [f"{'':38}{'':9}{'runs':>5}" + "".join(f"{title:>25}" for title, _, _ in COLUMNS) + f"{'moves':>7}"]
+    for name in theirs:
+        for who, every in (("l2lb", ours[name]), ("MetalLB", theirs[name])):
+            outcomes = [outcome for outcome in every if outcome]
+            cells = (" / ".join(f"{value:.0f}" for value in figures(outcomes, attribute)) if outcomes else "-" for _, attribute, _ in COLUMNS)
+            lines.append(f"{ROWS[name].title[:37] if who == 'l2lb' else '':38}{who:9}{len(outcomes):5}" + "".join(f"{cell:>25}" for cell in cells)
+                         + f"{max((outcome.moves for outcome in outcomes), default=0):7}")
+    return lines
+
+
 def draw(who, name, outcomes, nodes, folder):
     """The worst run."""
     worst = max((outcome for outcome in outcomes if outcome), key=lambda seen: (len(seen.excess()), seen.arp_ms, seen.traffic_ms), default=None)
@@ -159,8 +170,7 @@ def measure(who, kind, names, runs, out):
         results[Many.name] = repeat_many(who, runs, folder / "many")
         draw(who, Many.name, results[Many.name], list(ManyHome.NODES), out)
         save(who, results, out)
-    print(f"\n{who}, milliseconds over {runs} runs:")
-    print("\n".join(table(results)))
+    return results
 
 
 def main():
@@ -175,13 +185,16 @@ def main():
         parser.error(f"no row {', '.join(unknown)}; there are {', '.join([*ROWS, Many.name])}")
     options.out.mkdir(parents=True, exist_ok=True)
     print(__doc__.split("\n\n", 1)[1])
-    measure("l2lb", Home, names, options.runs, options.out)
-    if metallb.wanted():
-        theirs = [name for name in names if name != Many.name and not ROWS[name].ours_only]
-        measure("MetalLB", metallb.MetalLBHome, theirs, options.runs, options.out)
+    ours = measure("l2lb", Home, names, options.runs, options.out)
+    print(f"\nl2lb, milliseconds over {options.runs} runs:")
+    print("\n".join(table(ours)))
+    if metallb.programs():
+        theirs = measure("MetalLB", metallb.MetalLBHome, [name for name in names if name != Many.name and not ROWS[name].ours_only],
+                         options.runs, options.out)
+        print("\nbeside MetalLB, p50 / p90 / max in ms:")
+        print("\n".join(beside(ours, theirs)))
     else:
-        print("\nMetalLB was not run: METALLB_SPEAKER and METALLB_CONTROLLER name its binaries"
-              + ("" if "METALLB_SPEAKER" not in os.environ else " (the controller is missing)") + ".")
+        print("\nMetalLB was not run: METALLB=1 builds and runs it.")
     print(f"pictures and raw figures: {options.out}")
 
 

@@ -174,7 +174,7 @@ class Returns(Row):
     def prepare(self, stage, ips):
         if self.owner not in stage.cut_off:
             stage.cut(self.owner)
-            time.sleep(2)
+            time.sleep(max(2, getattr(stage.home, "LASTS", 0)))   # until another one has taken over
 
     def inject(self, stage, ips):
         stage.restore(self.owner)
