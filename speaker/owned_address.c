@@ -519,7 +519,7 @@ void owned_address_evaluate(struct owned_address *o, int64_t now)
 		o->call = NULL;
 		ownership_written(&o->core, 0, now);
 	}
-	model_note_claim(cluster_model(o->context->cluster), &o->core.address, o->core.state == OWNERSHIP_CLAIMING);
+	model_note_claim(cluster_model(o->context->cluster), &o->core.address, ownership_claims(&o->core));
 	carry_out(o, r, action);
 	if (guarded != ownership_guards(&o->core))
 		say_guard(o, !guarded);

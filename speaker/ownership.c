@@ -92,6 +92,11 @@ bool ownership_guards(const struct ownership *o)
 	return o->state == OWNERSHIP_GUARDING;
 }
 
+bool ownership_claims(const struct ownership *o)
+{
+	return o->state == OWNERSHIP_CLAIMING || (o->state == OWNERSHIP_OWNED && o->from && !*o->from);
+}
+
 bool ownership_undecided(const struct ownership *o)
 {
 	return o->state == OWNERSHIP_CHECK && !o->believed;   /* an audit is of what another has */
@@ -326,6 +331,13 @@ static enum ownership_action claim(struct ownership *o, const struct ownership_v
 	return write_as(o, OWNERSHIP_WRITE, v->me, now);
 }
 
+/* Nobody ever had it, and we come first: answered at once, while the record is written. Who else thinks so has an older view,
+ * and of two the one whose write comes first stays (R9), a round trip later. One request less before the first answer. */
+static bool is_uncontested(const struct ownership *o, const struct ownership_view *v, int64_t now)
+{
+	return v->fate == HOLDER_NONE && v->record->epoch == 0 && !v->record->found && rank(v, v->me) == 0 && v->api && !o->in_flight && now >= o->retry_at;
+}
+
 /* R5 for the dead, R10 for what is nobody's. */
 static enum ownership_action take(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
@@ -355,8 +367,10 @@ static enum ownership_action take(struct ownership *o, const struct ownership_vi
 	}
 	if (!reached(at, now, wakep))
 		return OWNERSHIP_NOTHING;
-	if (v->fate != HOLDER_DEAD)
+	bool uncontested = is_uncontested(o, v, now);
+	if (v->fate != HOLDER_DEAD && !uncontested)
 		return claim(o, v, now, wakep);
+	o->fresh |= uncontested;
 	take_from(o, ownership_holder(o, v->record), v->record);   /* announced first, recorded after: works without the API */
 	enter(o, OWNERSHIP_OWNED, now);
 	o->retry_at = v->api ? now : now + RETRY;

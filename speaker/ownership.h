@@ -107,6 +107,9 @@ enum ownership_action ownership_step(struct ownership *o, const struct ownership
 bool ownership_answers(const struct ownership *o);   /* with our own MAC */
 bool ownership_guards(const struct ownership *o);    /* with the owner's */
 
+/* It was nobody's and is about to be ours by the record, whether we answer already or not. */
+bool ownership_claims(const struct ownership *o);
+
 /* Silent, and may turn out to be ours: until that is known we are not alive to our peers (R1, finding 17). */
 bool ownership_undecided(const struct ownership *o);
 

@@ -14,7 +14,8 @@ struct scene {
 	const char *successor, *previous, *move_to;
 	bool no_api, leaving, guard, alone, not_served, mute, refused, clear, holder_alive;
 	int64_t not_before;
-	long long epoch;                 /* 0: 3 */
+	long long epoch;                 /* 0: 3; -1: 0, nobody ever had it */
+	bool found;
 };
 
 static int64_t wake;
@@ -24,7 +25,8 @@ static enum ownership_action step(struct ownership *o, struct scene s, int64_t n
 	const char *names[NODES];
 	char *text = mem_strdup(s.candidates), *rest = text, *one;
 	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = s.holder, .successor = s.successor,
-								      .previous = s.previous, .epoch = s.epoch ? (int)s.epoch : 3});
+								      .previous = s.previous, .found = s.found,
+								      .epoch = s.epoch < 0 ? 0 : s.epoch ? (int)s.epoch : 3});
 	struct ownership_view v = {.me = "a", .record = r, .candidates = names, .served = !s.not_served, .connected = !s.alone, .api = !s.no_api, .interval = T,
 				   .move_to = s.move_to, .leaving = s.leaving, .guard = s.guard, .mute = s.mute, .refused = s.refused, .not_before = s.not_before,
 				   .clear_successor = s.clear, .holder_alive = s.holder_alive, .fate = strcmp(s.holder, "a") == 0 ? HOLDER_ME : s.fate};
@@ -104,6 +106,39 @@ static void claims_in_order(void **state)
 		enters_at(&o, s, NOW + (int64_t)k * 300 * MS, OWNERSHIP_WRITE, OWNERSHIP_CLAIMING);
 		ownership_free(&o);
 	}
+}
+
+/* What nobody ever had is answered at once by the first in the order, and only that. */
+static void claims_and_answers(void **state)
+{
+	static const struct { struct scene scene; enum ownership_state to; } CASES[] = {
+		{{"", "a b", .fate = HOLDER_NONE, .epoch = -1}, OWNERSHIP_OWNED},
+		{{"", "a b", .fate = HOLDER_NONE}, OWNERSHIP_CLAIMING},
+		{{"", "a b", .fate = HOLDER_NONE, .epoch = -1, .found = true}, OWNERSHIP_CLAIMING},   /* another balancer may have it still */
+		{{"", "a b", .fate = HOLDER_NONE, .epoch = -1, .no_api = true}, OWNERSHIP_CLAIMING},
+		{{"x", "a b", .fate = HOLDER_GONE, .epoch = -1}, OWNERSHIP_CLAIMING}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		enum ownership_action action = OWNERSHIP_NOTHING;
+		for (int64_t now = NOW; action != OWNERSHIP_WRITE && now < NOW + CLOCK_S; now += 10 * MS)
+			action = step(&o, CASES[i].scene, now);
+		assert_int_equal(action, OWNERSHIP_WRITE);
+		assert_string_equal(ownership_state_name(o.state), ownership_state_name(CASES[i].to));
+		assert_true(ownership_claims(&o) && o.fresh == (CASES[i].scene.epoch < 0 && !*CASES[i].scene.holder));
+		ownership_free(&o);
+	}
+	/* Another was faster: his is the record, and ours is given up when he is heard. */
+	struct ownership o = in_state(OWNERSHIP_IDLE);
+	step(&o, CASES[0].scene, NOW);
+	struct scene his = {"b", "a b", .fate = HOLDER_PRESENT, .epoch = 4};
+	ownership_written(&o, 409, NOW + 5 * MS);
+	assert_int_equal(step(&o, his, NOW + 5 * MS), OWNERSHIP_ASK);
+	assert_true(o.state == OWNERSHIP_RELEASING && !ownership_claims(&o));
+	ownership_claimed(&o, "b", NULL, NOW + 6 * MS);
+	step(&o, his, NOW + 6 * MS);
+	assert_string_equal(ownership_state_name(o.state), "idle");
+	ownership_free(&o);
 }
 
 /* No node any more: asked 20 ms before, and 50 ms later than one whose record is empty. */
@@ -630,7 +665,7 @@ static void hanging_write(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(takes_in_order), cmocka_unit_test(claims_in_order), cmocka_unit_test(plans_begin_anew), cmocka_unit_test(gone_in_order),
+		cmocka_unit_test(takes_in_order), cmocka_unit_test(claims_in_order), cmocka_unit_test(claims_and_answers), cmocka_unit_test(plans_begin_anew), cmocka_unit_test(gone_in_order),
 		cmocka_unit_test(whom_it_overwrites), cmocka_unit_test(belief_ends), cmocka_unit_test(dead_but_heard),
 		cmocka_unit_test(guards_when_unheard), cmocka_unit_test(guard_leaves), cmocka_unit_test(guard_ends), cmocka_unit_test(releases),
 		cmocka_unit_test(releases_to_whom), cmocka_unit_test(is_summoned), cmocka_unit_test(yields_not_to_the_record), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets), cmocka_unit_test(wars),
