@@ -374,7 +374,7 @@ static enum ownership_action take(struct ownership *o, const struct ownership_vi
 	take_from(o, ownership_holder(o, v->record), v->record);   /* announced first, recorded after: works without the API */
 	enter(o, OWNERSHIP_OWNED, now);
 	o->retry_at = v->api ? now : now + RETRY;
-	return can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, v->me, now) : OWNERSHIP_NOTHING;
+	return !mine(v) && can_write(o, now, wakep) ? write_as(o, OWNERSHIP_WRITE, v->me, now) : OWNERSHIP_NOTHING;
 }
 
 static enum ownership_action idle(struct ownership *o, const struct ownership_view *v, bool appointed, int64_t now, int64_t *wakep)
@@ -383,12 +383,16 @@ static enum ownership_action idle(struct ownership *o, const struct ownership_vi
 		o->plan_at = CLOCK_NEVER;
 		return OWNERSHIP_NOTHING;
 	}
-	if (mine(v))
-		return mine_by_record(o, v, appointed, now, wakep);
-	enum ownership_action doubt = audit(o, v, now, wakep);
-	if (doubt != OWNERSHIP_NOTHING)
-		return doubt;
-	if (v->eligible && !v->leaving && v->api && strcmp(v->record->successor, v->me) == 0)   /* R10: the owner stops on hearing us */
+	if (mine(v)) {
+		enum ownership_action action = mine_by_record(o, v, appointed, now, wakep);
+		if (action != OWNERSHIP_NOTHING || o->state != OWNERSHIP_IDLE || o->in_flight)
+			return action;   /* else he who has it by the wire is missed as anybody else (R5, R6) */
+	} else {
+		enum ownership_action doubt = audit(o, v, now, wakep);
+		if (doubt != OWNERSHIP_NOTHING)
+			return doubt;
+	}
+	if (!mine(v) && v->eligible && !v->leaving && v->api && strcmp(v->record->successor, v->me) == 0)   /* R10: the owner stops on hearing us */
 		return claim(o, v, now, wakep);
 	/* Its owner has just been heard: it is coming back, and says so to our questions as well, or will be missed again. */
 	if (v->fate == HOLDER_SPEAKER_DOWN && v->guard && !v->leaving && reached(o->claimed_at + 2 * v->interval, now, wakep)) {
@@ -396,7 +400,7 @@ static enum ownership_action idle(struct ownership *o, const struct ownership_vi
 		mem_replace(&o->guarded, ownership_holder(o, v->record));
 		return OWNERSHIP_NOTHING;
 	}
-	if (ours_to_take(v))
+	if (ours_to_take(v) && (!mine(v) || v->fate == HOLDER_DEAD))
 		return take(o, v, now, wakep);
 	o->plan_at = CLOCK_NEVER;
 	return OWNERSHIP_NOTHING;
@@ -584,6 +588,8 @@ static enum ownership_action yielding(struct ownership *o, const struct ownershi
 	if (reached(o->since + wait + YIELD_DECIDED, now, wakep)) {   /* he does not answer: it stays here */
 		mem_replace(&o->rival, NULL);
 		enter(o, OWNERSHIP_OWNED, now);
+		o->defended_at = now;
+		return OWNERSHIP_DEFEND;   /* the others may believe him still: nobody would guard us, and they would guard him */
 	}
 	return OWNERSHIP_NOTHING;
 }

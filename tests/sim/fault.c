@@ -4,12 +4,15 @@
 #include "tests/sim/objects.h"
 #include "tests/sim/observer.h"
 #include "tests/sim/server.h"
+#include "tests/sim/stranger.h"
 #include "tests/sim/wire.h"
 
 static const struct schedule *schedule;
+static int64_t flaps_until[FAULTS];
 
 static const char *const NAMES[FAULT_KINDS] = {"loses power", "is killed", "gets SIGTERM", "is stopped", "is cut off", "loses its carrier", "one way",
-					       "is deaf", "is mute", "split", "API server away", "cut from the API", "loss", "Node removed", "stands still", "new Services", "is drained", "a move is asked for", "runs another load balancer", "a stranger"};
+					       "is deaf", "is mute", "split", "API server away", "cut from the API", "loss", "Node removed", "stands still", "new Services", "is drained", "a move is asked for", "runs another load balancer", "a stranger",
+					       "other endpoints", "a Service is deleted", "an address is shared", "is not ready", "is excluded", "is preferred", "a record is written by hand"};
 
 void fault_start_process(struct host *h)
 {
@@ -102,35 +105,6 @@ static void pause_machine(const struct fault *f, bool begins)
 	process_continue(h);
 }
 
-/* Twice, two seconds apart (RFC 5227). */
-static void on_announce(void *data, uint64_t again)
-{
-	struct host *h = data;
-	uint8_t bytes[ARP_FRAME_SIZE];
-	if (!h->powered)
-		return;
-	struct arp_frame frame = arp_announcement(h->address, &h->mac);
-	arp_frame_build(&frame, bytes);
-	wire_send(h, bytes, sizeof(bytes));
-	if (again)
-		world_at(world.now + 2 * CLOCK_S, on_announce, h, 0);
-}
-
-/* A DHCP client: it probes, hears that the address is in use or not, and uses it all the same. */
-static void stranger(const struct fault *f, bool begins)
-{
-	struct host *h = &world.hosts[world.stranger];
-	uint8_t bytes[ARP_FRAME_SIZE];
-	h->powered = begins;
-	h->address = begins ? world.addresses[f->value] : 0;
-	if (!begins)
-		return;
-	struct arp_frame frame = arp_question(0, &h->mac, h->address, NULL);
-	arp_frame_build(&frame, bytes);
-	wire_send(h, bytes, sizeof(bytes));
-	on_announce(h, 1);
-}
-
 static void other_balancer(const struct fault *f, bool begins)
 {
 	struct host *h = &world.hosts[f->a];
@@ -148,12 +122,56 @@ static void begin_wish(const struct fault *f)
 	else if (f->kind == FAULT_MOVE)
 		objects_move(world.addresses[f->value], &world.hosts[f->b]);
 	else if (f->kind == FAULT_STRANGER)
-		stranger(f, true);
+		stranger_begin(f);
 	else if (f->kind == FAULT_OTHER)
 		other_balancer(f, true);
 	else if (f->kind == FAULT_SERVICES)
 		for (int i = 0; i < f->value; i++)
 			objects_make_service(world.n_addresses - schedule->spare - (unsigned)f->value + (unsigned)i, NULL, false);
+}
+
+static void on_flap(void *data, uint64_t n)
+{
+	const struct fault *f = data;
+	if (world.now >= flaps_until[f - schedule->faults])
+		return;
+	objects_set_endpoints((unsigned)f->value, n & 1 ? f->mask ^ UINT64_C(1) << f->a : f->mask);
+	observer_cluster_changed();
+	world_at(world.now + f->b * CLOCK_MS, on_flap, data, n + 1);
+}
+
+static void set_endpoints(const struct fault *f, bool begins)
+{
+	objects_set_endpoints((unsigned)f->value, begins ? f->mask : ALL_NODES);
+	if (!begins || !f->b)
+		return;
+	flaps_until[f - schedule->faults] = f->lasts == NEVER_BACK ? CLOCK_NEVER : world.now + f->lasts;
+	world_at(world.now + f->b * CLOCK_MS, on_flap, (void *)f, 1);
+}
+
+/* What others do in the cluster. */
+static void change_cluster(const struct fault *f, bool begins)
+{
+	const struct host *h = &world.hosts[f->a < HOSTS ? f->a : 0];
+	if (f->kind == FAULT_ENDPOINTS)
+		set_endpoints(f, begins);
+	else if (f->kind == FAULT_DELETE && begins)
+		objects_delete_service((unsigned)f->value);
+	else if (f->kind == FAULT_DELETE)
+		objects_make_service_again((unsigned)f->value);
+	else if (f->kind == FAULT_SHARE && begins)
+		objects_share_address((unsigned)f->value);
+	else if (f->kind == FAULT_SHARE)
+		objects_delete_service((unsigned)f->value + SHARING);
+	else if (f->kind == FAULT_NOT_READY)
+		objects_set_ready(h, !begins);
+	else if (f->kind == FAULT_EXCLUDE)
+		objects_exclude(h, begins);
+	else if (f->kind == FAULT_PREFER)
+		objects_prefer(h, begins);
+	else if (f->kind == FAULT_RECORD)
+		objects_write_holder(world.addresses[f->value], &world.hosts[f->b]);
+	observer_cluster_changed();
 }
 
 static void begin(const struct fault *f)
@@ -208,6 +226,15 @@ static void begin(const struct fault *f)
 	case FAULT_OTHER:
 	case FAULT_STRANGER:
 		begin_wish(f);
+		break;
+	case FAULT_ENDPOINTS:
+	case FAULT_DELETE:
+	case FAULT_SHARE:
+	case FAULT_NOT_READY:
+	case FAULT_EXCLUDE:
+	case FAULT_PREFER:
+	case FAULT_RECORD:
+		change_cluster(f, true);
 		break;
 	case FAULT_KINDS:
 		break;
@@ -264,8 +291,17 @@ static void end(const struct fault *f)
 		other_balancer(f, false);
 		break;
 	case FAULT_STRANGER:
-		stranger(f, false);
+		stranger_end(f);
 		break;
+	case FAULT_ENDPOINTS:
+	case FAULT_DELETE:
+	case FAULT_SHARE:
+	case FAULT_NOT_READY:
+	case FAULT_EXCLUDE:
+	case FAULT_PREFER:
+		change_cluster(f, false);
+		break;
+	case FAULT_RECORD:
 	case FAULT_TERM:
 	case FAULT_REMOVE:
 	case FAULT_SERVICES:
@@ -277,11 +313,29 @@ static void end(const struct fault *f)
 		server_cut(h, -1);
 }
 
+/* Happens to a node. */
+static bool has_subject(const struct fault *f)
+{
+	switch (f->kind) {
+	case FAULT_API:
+	case FAULT_SPLIT:
+	case FAULT_MOVE:
+	case FAULT_STRANGER:
+	case FAULT_SERVICES:
+	case FAULT_ENDPOINTS:
+	case FAULT_DELETE:
+	case FAULT_SHARE:
+	case FAULT_RECORD:
+		return false;
+	default:
+		return f->a < world.n_hosts;
+	}
+}
+
 static void on_fault(void *data, uint64_t ends)
 {
 	const struct fault *f = &schedule->faults[(uintptr_t)data];
-	world_say("---- %s %s%s", f->kind == FAULT_API || f->kind == FAULT_SPLIT || f->kind == FAULT_MOVE || f->kind == FAULT_STRANGER || f->a >= world.n_hosts ? "" : world.hosts[f->a].name, NAMES[f->kind],
-		  ends ? ": over" : "");
+	world_say("---- %s %s%s", has_subject(f) ? world.hosts[f->a].name : "", NAMES[f->kind], ends ? ": over" : "");
 	if (ends)
 		end(f);
 	else
@@ -292,6 +346,7 @@ static void on_fault(void *data, uint64_t ends)
 void fault_plan(const struct schedule *s, int64_t from)
 {
 	schedule = s;
+	stranger_reset();
 	for (unsigned i = 0; i < s->n_faults; i++) {
 		const struct fault *f = &s->faults[i];
 		if (!schedule_has(s, i))
@@ -319,7 +374,13 @@ static void print_one(const struct fault *f, FILE *out)
 	else if (f->kind == FAULT_MOVE)
 		fprintf(out, "10.99.10.%d is to move to n%u", f->value, f->b);
 	else if (f->kind == FAULT_STRANGER)
-		fprintf(out, "a stranger uses 10.99.10.%d", f->value);
+		fprintf(out, "%s stranger uses 10.99.10.%d, announces it %s, %u", f->a == 1 ? "another" : "a", f->value, f->b ? "every ms" : "twice", f->b);
+	else if (f->kind == FAULT_ENDPOINTS)
+		fprintf(out, "s%d has endpoints on nodes 0x%llx only%s, n%u, every %u ms", f->value, (unsigned long long)f->mask, f->b ? ", one flaps" : "", f->a, f->b);
+	else if (f->kind == FAULT_DELETE || f->kind == FAULT_SHARE)
+		fprintf(out, "s%d %s", f->value, f->kind == FAULT_DELETE ? "is deleted" : "shares its address with another");
+	else if (f->kind == FAULT_RECORD)
+		fprintf(out, "n%u is written into the record of 10.99.10.%d by hand", f->b, f->value);
 	else if (f->kind == FAULT_SERVICES)
 		fprintf(out, "%d new Services", f->value);
 	else

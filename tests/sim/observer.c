@@ -8,6 +8,7 @@
 #include "tests/sim/link.h"
 #include "tests/sim/objects.h"
 #include "tests/sim/server.h"
+#include "tests/sim/stranger.h"
 #include "tests/sim/wire.h"
 
 #define LOOK_EVERY (50 * CLOCK_MS)
@@ -21,6 +22,8 @@ struct watched {
 	unsigned n;                /* different MACs */
 	bool guarded;              /* one of the answers comes from another node than its MAC */
 	int64_t dark_since, two_since;   /* CLOCK_NEVER: not so */
+	int64_t astray_since, astray;
+	uint64_t may;              /* nodes that may answer, by the API objects */
 	int64_t dark, two, two_total;
 	unsigned moves;
 	unsigned recorded;         /* holder */
@@ -31,6 +34,8 @@ static struct {
 	struct watched watched[ADDRESSES];
 	int shown[ADDRESSES];      /* by Service: index of its address; -1 */
 	bool planned, measuring, resting;
+	bool cluster_changed;
+	int64_t moved_at;
 	unsigned same, stale;
 	int64_t woke_at[HOSTS];
 	bool woke_late[HOSTS];     /* after so long that it must have noticed */
@@ -47,12 +52,20 @@ void observer_begin(void)
 {
 	memset(&seen, 0, sizeof(seen));
 	for (unsigned i = 0; i < ADDRESSES; i++) {
-		seen.watched[i] = (struct watched){.owner = NOBODY, .last = NOBODY, .recorded = NOBODY, .dark_since = CLOCK_NEVER, .two_since = CLOCK_NEVER};
+		seen.watched[i] = (struct watched){.owner = NOBODY, .last = NOBODY, .recorded = NOBODY, .dark_since = CLOCK_NEVER, .two_since = CLOCK_NEVER,
+						    .astray_since = CLOCK_NEVER, .may = ALL_NODES};
 		seen.shown[i] = -1;
 	}
+	seen.moved_at = CLOCK_NEVER;
 	for (unsigned i = 0; i < HOSTS; i++)
 		seen.woke_at[i] = -1;
 	world_at(world.now + LOOK_EVERY, look, NULL, 1);
+}
+
+void observer_cluster_changed(void)
+{
+	seen.cluster_changed = true;
+	observer_dirty();
 }
 
 void observer_dirty(void)
@@ -65,13 +78,23 @@ void observer_dirty(void)
 
 /* ---- who answers ---- */
 
-/* Somebody is there who could, in the end. */
-static bool anybody(bool running)
+static void count_who_may(void)
+{
+	seen.cluster_changed = false;
+	for (unsigned at = 0; at < world.n_addresses; at++)
+		seen.watched[at].may = 0;
+	for (unsigned i = 0; i < ADDRESSES; i++)
+		if (seen.shown[i] >= 0)
+			seen.watched[seen.shown[i]].may |= objects_may(i);
+}
+
+/* Somebody of these is there who could, in the end. */
+static bool anybody(uint64_t may, bool running)
 {
 	const struct host *client = &world.hosts[world.client];
 	for (unsigned i = 0; i < world.n_nodes; i++) {
 		const struct host *h = &world.hosts[i];
-		if (wire_reaches(client, h) && wire_reaches(h, client) && (!running || process_runs(h)))
+		if ((may >> i & 1) && wire_reaches(client, h) && wire_reaches(h, client) && (!running || process_runs(h)))
 			return true;
 	}
 	return false;
@@ -94,12 +117,29 @@ static void end_two(struct watched *w)
 	w->two_since = CLOCK_NEVER;
 }
 
+static void end_astray(struct watched *w)
+{
+	if (w->astray_since != CLOCK_NEVER && world.now - w->astray_since > w->astray)
+		w->astray = world.now - w->astray_since;
+	w->astray_since = CLOCK_NEVER;
+}
+
+/* It answers and may not: somebody else could, or nobody is to. */
+static bool is_astray(const struct watched *w)
+{
+	return w->owner < world.n_nodes && !(w->may >> w->owner & 1) && (!w->may || anybody(w->may, true));
+}
+
 static void check_rest(unsigned at)
 {
 	const struct watched *w = &seen.watched[at];
 	char ip[16];
 	objects_address_text(world.addresses[at], ip);
-	if (!anybody(true))
+	if (!w->shown && w->n)
+		world_wrong("deleted-after", "%s: %s answers, though no Service has it", ip, name_of(w->owner));
+	if (w->shown && is_astray(w))
+		world_wrong("astray-after", "%s: %s answers, and may not", ip, name_of(w->owner));
+	if (!w->shown || !anybody(w->may, true))
 		return;
 	if (w->n == 0)
 		world_wrong("dark-after", "%s: nobody answers, though all faults are over", ip);
@@ -123,14 +163,16 @@ static void judge(unsigned at, const unsigned *macs, unsigned n, bool guarded)
 	w->owner = owner;
 	w->guarded = guarded;
 	if (owner != NOBODY && owner != w->last) {
-		if (seen.measuring && w->last != NOBODY)
+		if (seen.measuring && w->last != NOBODY) {
 			w->moves++;
+			seen.moved_at = clock_min(seen.moved_at, world.now);
+		}
 		if (seen.resting && w->last != NOBODY)
 			world_wrong("moved-after", "%s: moved from %s to %s, though all faults are over", objects_address_text(world.addresses[at], ip),
 				    name_of(w->last), name_of(owner));
 		w->last = owner;
 	}
-	if (n || !w->shown || !anybody(false))
+	if (n || !w->shown || !anybody(w->may, false))
 		end_dark(w);
 	else if (seen.measuring && w->dark_since == CLOCK_NEVER)
 		w->dark_since = world.now;
@@ -138,7 +180,11 @@ static void judge(unsigned at, const unsigned *macs, unsigned n, bool guarded)
 		end_two(w);
 	else if (seen.measuring && w->two_since == CLOCK_NEVER)
 		w->two_since = world.now;
-	if (seen.resting && w->shown)
+	if (!w->shown || !is_astray(w))
+		end_astray(w);
+	else if (seen.measuring && w->astray_since == CLOCK_NEVER)
+		w->astray_since = world.now;
+	if (seen.resting)
 		check_rest(at);
 }
 
@@ -168,6 +214,8 @@ static void look(void *data, uint64_t again)
 	} else {
 		seen.planned = false;
 	}
+	if (seen.cluster_changed)
+		count_who_may();
 	for (unsigned at = 0; at < world.n_addresses && !world.wrong; at++) {
 		unsigned macs[ANSWERS], n = 0;
 		bool guarded = false;
@@ -269,6 +317,33 @@ static int index_of(const char *ip)
 	return at < world.n_addresses ? (int)at : -1;
 }
 
+static void show(unsigned service, int at)
+{
+	int before = seen.shown[service];
+	if (at == before)
+		return;
+	seen.shown[service] = at;
+	bool still = false;   /* by another Service that shares it */
+	for (unsigned i = 0; before >= 0 && i < ADDRESSES; i++)
+		still |= seen.shown[i] == before;
+	if (before >= 0)
+		seen.watched[before].shown = still;
+	if (at >= 0)
+		seen.watched[at].shown = true;
+	observer_cluster_changed();
+}
+
+static void on_service_deleted(const char *name)
+{
+	unsigned service;
+	if (sscanf(name, "s%u", &service) != 1 || service >= ADDRESSES)
+		return;
+	int at = seen.shown[service];
+	show(service, -1);
+	if (at >= 0 && !seen.watched[at].shown)   /* whoever gets it next is its first owner */
+		seen.watched[at].last = NOBODY;
+}
+
 static void on_service(const json_t *object)
 {
 	const char *name = json_string_value(json_object_get(json_object_get(object, "metadata"), "name"));
@@ -278,22 +353,13 @@ static void on_service(const json_t *object)
 		return;
 	int at = index_of(json_string_value(json_object_get(json_array_get(list, 0), "ip"))), before = seen.shown[service];
 	for (unsigned other = 0; at >= 0 && other < ADDRESSES; other++)
-		if (other != service && seen.shown[other] == at)
+		if (other != service && seen.shown[other] == at && !(objects_shares(other) && objects_shares(service)))
 			world_wrong("two-services", "s%u and s%u have the same address", other, service);
 	/* Only what a stranger has, and was never announced, is replaced; or with --on-conflict=move. */
-	const struct host *stranger = &world.hosts[world.stranger];
-	bool taken = before >= 0 && stranger->powered && stranger->address == world.addresses[before] && (world.give_up || seen.watched[before].last == NOBODY);
+	bool taken = before >= 0 && stranger_had(world.addresses[before]) && (world.give_up || seen.watched[before].last == NOBODY);
 	if (before >= 0 && at != before && !taken)
 		world_wrong("lost-address", "s%u had an address and has another one, or none", service);
-	if (before >= 0 && at != before) {
-		seen.watched[before].shown = false;
-		observer_dirty();
-	}
-	seen.shown[service] = at;
-	if (at >= 0 && !seen.watched[at].shown) {
-		seen.watched[at].shown = true;
-		observer_dirty();
-	}
+	show(service, at);
 }
 
 void observer_written(const char *method, const char *path, const json_t *reply)
@@ -304,6 +370,8 @@ void observer_written(const char *method, const char *path, const json_t *reply)
 	bool gone = strcmp(method, "DELETE") == 0;
 	if (kind && strcmp(kind, "Service") == 0 && !gone)
 		on_service(reply);
+	if (gone && strstr(path, "/services/"))
+		on_service_deleted(slash + 1);
 	if (!strstr(path, "/leases") || !record_address(gone || !name ? slash + 1 : name, &a) || a.family != ADDRESS_V4)
 		return;
 	uint32_t at = address_to_v4(&a) - POOL_FIRST;
@@ -330,7 +398,7 @@ void observer_measure(void)
 	seen.measuring = true;
 	for (unsigned at = 0; at < world.n_addresses; at++) {
 		struct watched *w = &seen.watched[at];
-		w->dark_since = w->shown && w->n == 0 && anybody(false) ? world.now : CLOCK_NEVER;
+		w->dark_since = w->shown && w->n == 0 && anybody(w->may, false) ? world.now : CLOCK_NEVER;
 		w->two_since = w->n > 1 ? world.now : CLOCK_NEVER;
 		w->moves = 0;
 	}
@@ -340,19 +408,20 @@ void observer_expect_rest(void)
 {
 	seen.resting = true;
 	for (unsigned at = 0; at < world.n_addresses && !world.wrong; at++)
-		if (seen.watched[at].shown)
-			check_rest(at);
+		check_rest(at);
 	observer_dirty();
 }
 
 void observer_end(struct measured *m)
 {
 	unsigned on[HOSTS] = {0};
-	*m = (struct measured){.same = seen.same, .stale = seen.stale};
+	*m = (struct measured){.same = seen.same, .stale = seen.stale, .moved_at = seen.moved_at};
 	for (unsigned at = 0; at < world.n_addresses; at++) {
 		struct watched *w = &seen.watched[at];
 		end_dark(w);
 		end_two(w);
+		end_astray(w);
+		m->astray = w->astray > m->astray ? w->astray : m->astray;
 		m->dark = w->dark > m->dark ? w->dark : m->dark;
 		m->two = w->two > m->two ? w->two : m->two;
 		m->two_total = w->two_total > m->two_total ? w->two_total : m->two_total;

@@ -1,24 +1,9 @@
 /* The rows of reference/ownership.md section 3, what is drawn for each and what it may cost. The victim is node 0, which holds
  * the first address; names, and by them ring and order, are drawn anew for each seed. */
-#include "tests/sim/schedule.h"
+#include "tests/sim/rows.h"
 
-#define MS CLOCK_MS
-#define S CLOCK_S
-
-static struct fault *add(struct schedule *s, enum fault_kind kind, int64_t at, int64_t lasts, unsigned a)
-{
-	if (s->n_faults == FAULTS)
-		s->n_faults--;
-	struct fault *f = &s->faults[s->n_faults++];
-	*f = (struct fault){.kind = kind, .at = at, .lasts = lasts, .a = a};
-	return f;
-}
-
-/* Faults come in any phase of the liveness interval. */
-static int64_t phase(struct chance *c)
-{
-	return chance_between(c, 0, 300 * MS);
-}
+#define add rows_add
+#define phase rows_phase
 
 static void draw_dead(struct schedule *s, struct chance *c)
 {
@@ -268,56 +253,6 @@ static void draw_move_after_api(struct schedule *s, struct chance *c)
 	add(s, FAULT_MOVE, s->faults[0].at + lasts + chance_between(c, 0, 6 * S), NEVER_BACK, 0)->b = (unsigned)chance_between(c, 1, s->nodes - 1);
 }
 
-static void draw_stranger(struct schedule *s, struct chance *c)
-{
-	struct fault *f = add(s, FAULT_STRANGER, phase(c), chance_between(c, S, 4 * S), HOSTS);
-	f->value = (int)chance_between(c, 0, s->addresses - 1);
-	if (chance_percent(c, 50)) {   /* its owner is restarted meanwhile: the first node has the first address */
-		int64_t at = f->at;
-		f->value = 0;
-		add(s, chance_percent(c, 50) ? FAULT_TERM : FAULT_KILL, at + chance_between(c, 0, S), chance_between(c, 50 * MS, S), 0);
-	}
-}
-
-/* On a free address: no new Service may get into its way. */
-static void draw_stranger_first(struct schedule *s, struct chance *c)
-{
-	s->controllers = true;
-	s->spare = 4;
-	s->addresses = 10;
-	add(s, FAULT_STRANGER, 0, 14 * S, HOSTS)->value = (int)chance_between(c, 4, 9);
-	add(s, FAULT_SERVICES, chance_between(c, 0, chance_percent(c, 50) ? 4 * S : 100 * MS), NEVER_BACK, HOSTS)->value = 2;
-}
-
-/* What is announced is given up. */
-static void draw_stranger_move(struct schedule *s, struct chance *c)
-{
-	draw_stranger_first(s, c);
-	s->give_up = true;
-	s->faults[0].value = (int)chance_between(c, 0, 5);
-}
-
-/* A migration: the last node runs something else, which answers for an address that a new or an old Service has. */
-static void draw_other(struct schedule *s, struct chance *c)
-{
-	unsigned last;
-	s->nodes = (unsigned)chance_between(c, 3, 6);
-	last = s->nodes - 1;
-	for (unsigned i = 0; i < ADDRESSES; i++)
-		s->holders[i] = (unsigned char)(1 + i % (last - 1));
-	struct fault *other = add(s, FAULT_OTHER, 0, chance_between(c, 2 * S, 14 * S), last);
-	if (chance_percent(c, 50)) {
-		other->value = (int)chance_between(c, 0, s->addresses - 1);
-		add(s, FAULT_TERM, chance_between(c, 0, S), chance_between(c, 50 * MS, 2 * S), 1);
-		return;
-	}
-	s->controllers = true;
-	s->spare = 4;
-	s->addresses = 10;
-	other->value = (int)chance_between(c, 0, 5);
-	add(s, FAULT_SERVICES, chance_between(c, 100 * MS, S), NEVER_BACK, HOSTS)->value = 2;
-}
-
 static void draw_chaos(struct schedule *s, struct chance *c)
 {
 	static const enum fault_kind KINDS[] = {FAULT_DIE, FAULT_DIE, FAULT_KILL, FAULT_KILL, FAULT_TERM, FAULT_STOP, FAULT_CUT, FAULT_CARRIER, FAULT_ONE_WAY,
@@ -350,48 +285,81 @@ static void draw_chaos_large(struct schedule *s, struct chance *c)
 	s->addresses = 20;
 }
 
+/* A process that is stopped while it ends. */
+static void draw_stopped_ending(struct schedule *s, struct chance *c)
+{
+	int64_t at = phase(c);
+	add(s, FAULT_TERM, at, chance_between(c, 50 * MS, S), 0);
+	add(s, FAULT_STOP, at + chance_between(c, 5 * MS, 250 * MS), chance_between(c, 1300 * MS, 3 * S), 0);
+}
+
+/* Or while two that have met again settle who has it: as long as that takes the others do not know whom to guard for. */
+static void draw_stopped_meeting(struct schedule *s, struct chance *c)
+{
+	int64_t stopped = chance_between(c, 1300 * MS, 3 * S);
+	int64_t lasts = chance_between(c, S, 3 * S), at = 300 * MS + phase(c);
+	add(s, FAULT_API, 0, at + lasts + 3 * S, 0);
+	add(s, FAULT_CUT, at, lasts, 0);
+	add(s, FAULT_STOP, at + lasts + chance_between(c, 10 * MS, 200 * MS), stopped, chance_percent(c, 50) ? 0 : (unsigned)chance_between(c, 1, s->nodes - 1));
+}
+
 const struct row ROWS[] = {
-	/* name            weight draw                      dark   two moves stale settle after rest least */
-	{"dead",              90, draw_dead,                 350,  150,   3,  0,   1500, false,  800, 2},
-	{"dead-two-nodes",    30, draw_dead_two,             350,   50,   1,  0,   1500, false,  800, 2},
-	{"dead-20ms",         50, draw_dead_fast,            100,  150,   7,  0,   1500, false,  800, 2},
-	{"dead-no-api",       50, draw_dead_without_api,     350,  150,   3,  0,   6000, false,  800, 2},
-	{"dead-returns",      50, draw_returns,              350,  300,   3,  0,   2500, false,  800, 2},
-	{"killed",            10, draw_killed,               300,    0,   1,  0,  35000, false,  800, 2},
-	{"killed-restarted",  60, draw_killed_restarted,     300,    0,   0,  0,   1500, false,  800, 2},
-	{"upgrade",           40, draw_upgrade,                0,    0,   0,  0,   1500, false,  800, 2},
-	{"upgrade-no-api",    30, draw_upgrade_without_api,    0,    0,   0,  0,   5000, false,  800, 2},
-	{"restart-no-api",    15, draw_restart_without_api, 7500,    0,   0,  0,   5000, false,  800, 2},
-	{"cut-returns",       60, draw_cut,                  350,  150,   3,  0,   2500, false,  800, 2},
-	{"cut-no-api",        50, draw_cut_without_api,      350,  300,   3,  0,   6000, false,  800, 2},
-	{"split",             60, draw_split,                  0,  750,   7,  0,   4000, true,   800, 3},
-	{"stopped",           60, draw_stopped,              350,    0,   1,  0,   2500, false,  800, 2},
-	{"carrier",           50, draw_carrier,              350,  100,   3,  0,   2500, false,  800, 2},
-	{"many",               1, draw_many,                 350,  100,   3,  0,   5000, false,  800, 2},
-	{"loss",               8, draw_loss,                   0,    0,   0,  0,   1500, false,  800, 2},
-	{"chain",             50, draw_chain,                350,  100,   6,  0,   2000, false,  800, 3},
-	{"chain-no-api",      40, draw_chain_without_api,    350,  100,   4,  0,   6000, false,  800, 3},
-	{"pair",              40, draw_pair,                 400,  100,   3,  0,   2000, false,  800, 3},
-	{"taker-dies",        20, draw_taker_dies,            -1,  500,   5,  0,   6000, false,  800, 3},
-	{"one-way",           20, draw_one_way,                0,    0,   0,  0,   5000, false,  800, 3},
-	{"deaf-mute",         20, draw_deaf,                 350,  150,   1,  0,   3000, false,  800, 2},
-	{"node-removed",      40, draw_removed,              350,  100,   3,  0,   3000, false,  800, 2},
-	{"power-up",          40, draw_power_up,              -1,  150,   1,  0,   6000, true,   800, 3},
-	{"all-killed",        20, draw_all_killed,          6500,   20,   1,  0,  35000, false,  800, 2},
-	{"services",           3, draw_services,              -1,   50,   1,  0,   8000, false,  800, 2},
-	{"claims",            30, draw_claims,                -1,   50,   1,  0,   4000, false,  800, 2},
-	{"api-away",          20, draw_api,                    0,    0,   0,  0,   4000, false,  800, 2},
-	{"pause",             30, draw_pause,                350,  200,   3,  0,   2500, false,  800, 2},
-	{"pause-clock",       20, draw_pause_of_clock,       350,  150,   3, -1,   2500, false,  800, 2},
-	{"drain",             30, draw_drain,                  0,   50,   1,  0,   2500, false,  800, 2},
-	{"move",              30, draw_move,                   0,   50,   1,  0,   3000, false,  800, 2},
-	{"drain-after-api",   20, draw_drain_after_api,        0,   50,   1,  0,   4000, false,  800, 2},
-	{"move-after-api",    20, draw_move_after_api,         0,   50,   1,  0,   4000, false,  800, 2},
-	{"stranger",          20, draw_stranger,             300,   50,   1,  0,   4000, false,  800, 2},
-	{"stranger-first",    10, draw_stranger_first,        -1,   50,   1,  0,   8000, false,  800, 2},
-	{"stranger-move",     10, draw_stranger_move,         -1,   50,   2,  0,   8000, false,  800, 2},
-	{"other-balancer",     8, draw_other,                 -1,   50,   1,  0,  12000, false,  800, 3},
-	{"chaos",            150, draw_chaos,                 -1,   -1,  -1, -1,  12000, false, 1500, 2},
-	{"chaos-large",        2, draw_chaos_large,           -1,   -1,  -1, -1,  12000, false, 1500, 2},
+	/* name            weight draw                      dark   two moves stale settle after rest least astray */
+	{"dead",              90, draw_dead,                 350,  150,   3,  0,   1500, false,  800, 2,  0},
+	{"dead-two-nodes",    30, draw_dead_two,             350,   50,   1,  0,   1500, false,  800, 2,  0},
+	{"dead-20ms",         50, draw_dead_fast,            100,  150,   7,  0,   1500, false,  800, 2,  0},
+	{"dead-no-api",       50, draw_dead_without_api,     350,  150,   3,  0,   6000, false,  800, 2,  0},
+	{"dead-returns",      50, draw_returns,              350,  300,   3,  0,   2500, false,  800, 2,  0},
+	{"killed",            10, draw_killed,               300,    0,   1,  0,  35000, false,  800, 2,  0},
+	{"killed-restarted",  60, draw_killed_restarted,     300,    0,   0,  0,   1500, false,  800, 2,  0},
+	{"upgrade",           40, draw_upgrade,                0,    0,   0,  0,   1500, false,  800, 2,  0},
+	{"upgrade-no-api",    30, draw_upgrade_without_api,    0,    0,   0,  0,   5000, false,  800, 2,  0},
+	{"restart-no-api",    15, draw_restart_without_api, 7500,    0,   0,  0,   5000, false,  800, 2,  0},
+	{"cut-returns",       60, draw_cut,                  350,  150,   3,  0,   2500, false,  800, 2,  0},
+	{"cut-no-api",        50, draw_cut_without_api,      350,  300,   3,  0,   6000, false,  800, 2,  0},
+	{"split",             60, draw_split,                  0,  750,   7,  0,   4000, true,   800, 3,  0},
+	{"stopped",           60, draw_stopped,              350,    0,   1,  0,   2500, false,  800, 2,  0},
+	{"carrier",           50, draw_carrier,              350,  100,   3,  0,   2500, false,  800, 2,  0},
+	{"many",               1, draw_many,                 350,  100,   3,  0,   5000, false,  800, 2,  0},
+	{"loss",               8, draw_loss,                   0,    0,   0,  0,   1500, false,  800, 2,  0},
+	{"chain",             50, draw_chain,                350,  100,   6,  0,   2000, false,  800, 3,  0},
+	{"chain-no-api",      40, draw_chain_without_api,    350,  100,   4,  0,   6000, false,  800, 3,  0},
+	{"pair",              40, draw_pair,                 400,  100,   3,  0,   2000, false,  800, 3,  0},
+	{"taker-dies",        20, draw_taker_dies,            -1,  500,   5,  0,   6000, false,  800, 3,  0},
+	{"one-way",           20, draw_one_way,                0,    0,   0,  0,   5000, false,  800, 3,  0},
+	{"deaf-mute",         20, draw_deaf,                 350,  150,   1,  0,   3000, false,  800, 2,  0},
+	{"node-removed",      40, draw_removed,              350,  100,   3,  0,   3000, false,  800, 2,  0},
+	{"power-up",          40, draw_power_up,              -1,  150,   1,  0,   6000, true,   800, 3,  0},
+	{"all-killed",        20, draw_all_killed,          6500,   20,   1,  0,  35000, false,  800, 2,  0},
+	{"services",           3, draw_services,              -1,   50,   1,  0,   8000, false,  800, 2,  0},
+	{"claims",            30, draw_claims,                -1,   50,   1,  0,   4000, false,  800, 2,  0},
+	{"api-away",          20, draw_api,                    0,    0,   0,  0,   4000, false,  800, 2,  0},
+	{"pause",             30, draw_pause,                350,  200,   3,  0,   2500, false,  800, 2,  0},
+	{"pause-clock",       20, draw_pause_of_clock,       350,  150,   3, -1,   2500, false,  800, 2,  0},
+	{"drain",             30, draw_drain,                  0,   50,   1,  0,   2500, false,  800, 2,  0},
+	{"move",              30, draw_move,                   0,   50,   1,  0,   3000, false,  800, 2,  0},
+	{"drain-after-api",   20, draw_drain_after_api,        0,   50,   1,  0,   4000, false,  800, 2,  0},
+	{"move-after-api",    20, draw_move_after_api,         0,   50,   1,  0,   4000, false,  800, 2,  0},
+	{"stranger",          20, draw_stranger,             300,   50,   1,  0,   4000, false,  800, 2,  0},
+	{"stranger-first",    10, draw_stranger_first,        -1,   50,   1,  0,   8000, false,  800, 2,  0},
+	{"stranger-move",     10, draw_stranger_move,         -1,   50,   2,  0,   8000, false,  800, 2,  0},
+	{"other-balancer",     8, draw_other,                 -1,   50,   1,  0,  12000, false,  800, 3,  0},
+	{"stranger-storm",    30, draw_stranger_storm,       -1,  300,   3,  0,  20000, false,  800, 3, -1},
+	{"stranger-new",      40, draw_stranger_new,         -1,   50,   2,  0,   8000, false,  800, 3, -1},
+	{"stranger-back",     40, draw_stranger_back,        -1,   50,   2,  0,   8000, false,  800, 3, -1},
+	{"stranger-long",      4, draw_stranger_long,         0,    0,   0,  0,   3000, false,  800, 2,  0},
+	{"stopped-ending",    20, draw_stopped_ending,      350,    0,   1,  0,   4000, false,  800, 2,  0},
+	{"stopped-meeting",   20, draw_stopped_meeting,      -1,  300,   3,  0,   6000, false,  800, 2,  0},
+	{"endpoints",         30, draw_endpoints,             0,   50,   1,  0,   3000, false,  800, 2, 400},
+	{"endpoints-cluster", 10, draw_endpoints_cluster,     0,    0,   0,  0,   3000, false,  800, 2,  0},
+	{"endpoints-none",    20, draw_endpoints_none,      350,   50,   1,  0,   3000, false,  800, 2, 400},
+	{"endpoints-flap",    20, draw_endpoints_flap,      350,   50,   1,  0,   3000, false,  800, 2, 400},
+	{"not-ready",         10, draw_not_ready,             0,    0,   0,  0,   2500, false,  800, 2,  0},
+	{"excluded",          20, draw_excluded,              0,   50,   1,  0,   2500, false,  800, 2, 400},
+	{"preferred",          6, draw_preferred,             0,   50,   1,  0,  33000, false,  800, 2,  0},
+	{"shared",            10, draw_shared,                0,    0,   0,  0,   4000, false,  800, 2,  0},
+	{"deleted",           30, draw_deleted,              -1,   50,   1,  0,   6000, false,  800, 2, -1},
+	{"chaos",            150, draw_chaos,                 -1,   -1,  -1, -1,  12000, false, 1500, 2, -1},
+	{"chaos-large",        2, draw_chaos_large,           -1,   -1,  -1, -1,  12000, false, 1500, 2, -1},
 };
 const size_t N_ROWS = sizeof(ROWS) / sizeof(*ROWS);

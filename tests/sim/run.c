@@ -32,6 +32,14 @@ static void make_services(const struct schedule *s)
 	}
 }
 
+static bool has_kind(const struct schedule *s, enum fault_kind kind)
+{
+	for (unsigned i = 0; i < s->n_faults; i++)
+		if (s->faults[i].kind == kind)
+			return true;
+	return false;
+}
+
 static void set_up(const struct schedule *s)
 {
 	world_begin(s->seed + s->twist * UINT64_C(1000003), s->nodes, s->addresses);
@@ -47,7 +55,7 @@ static void set_up(const struct schedule *s)
 		h->missing = s->dropped_nodes >> i & 1;
 		h->powered = !h->missing && !(s->absent >> i & 1);
 	}
-	objects_make_cluster();
+	objects_make_cluster(&(struct cluster_shape){.local = s->local, .prefers = has_kind(s, FAULT_PREFER), .controlled = s->controllers});
 	for (unsigned i = 0; i < s->nodes; i++)
 		if (!world.hosts[i].missing)
 			objects_make_node_record(&world.hosts[i]);
@@ -85,6 +93,8 @@ static void check_bounds(const struct schedule *s, const struct measured *m)
 	check_bound("dark", (m->dark + 500) / 1000, row->dark + slow, "ms without an answer");
 	check_bound("two", (m->two + 500) / 1000, row->two, "ms with two MACs");
 	check_bound("moves", m->moves, row->moves, "moves");
+	if (row->astray >= 0)
+		check_bound("astray", (m->astray + 500) / 1000, row->astray + (s->watch_max > QUICK ? (int)(s->watch_max / CLOCK_MS) : 0), "ms with an owner that may not have it");
 	check_bound("stale", m->stale, row->stale, "answers from before it had checked");
 }
 
@@ -117,6 +127,28 @@ static void check_wishes(const struct schedule *s)
 	}
 }
 
+#define STABLE (30 * CLOCK_S)   /* design.md, section 5 */
+
+/* A preferred node has all addresses once it has been stable so long, and nothing before. */
+static void check_preference(const struct schedule *s, const struct measured *m)
+{
+	const struct fault *last = NULL;
+	for (unsigned i = 0; i < s->n_faults; i++) {
+		if (schedule_has(s, i) && s->faults[i].kind != FAULT_PREFER)
+			return;
+		last = schedule_has(s, i) ? &s->faults[i] : last;
+	}
+	if (!last || world.hosts[last->a].missing)
+		return;
+	if (last->lasts != NEVER_BACK)
+		check_bound("too-soon", m->moves, 0, "moves to a node that was not preferred for long enough");
+	else if (m->moved_at < START + last->at + STABLE)
+		world_wrong("too-soon", "moved %.3f s after n%u was preferred", (double)(m->moved_at - START - last->at) / 1e6, last->a);
+	for (unsigned i = 0; last->lasts == NEVER_BACK && i < world.n_addresses; i++)
+		if (observer_owner(i) != last->a)
+			world_wrong("not-moved", "10.99.10.%u is not at n%u, which is preferred", i, last->a);
+}
+
 void run_schedule(const struct schedule *s, bool verbose, struct outcome *o)
 {
 	int64_t over = START + schedule_faults_end(s);
@@ -143,6 +175,8 @@ void run_schedule(const struct schedule *s, bool verbose, struct outcome *o)
 		check_spread(s, &o->measured);
 	if (!world.wrong)
 		check_wishes(s);
+	if (!world.wrong)
+		check_preference(s, &o->measured);
 	o->simulated = world.now;
 	o->frames = wire_sent();
 	if (world.wrong) {

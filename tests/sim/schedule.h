@@ -28,7 +28,15 @@ enum fault_kind {
 	FAULT_DRAIN,       /* a: its addresses are to go (`l2lb drain`, then undrain) */
 	FAULT_MOVE,        /* `l2lb move`: address `value` to node b */
 	FAULT_OTHER,       /* a: another load balancer runs there instead, and answers for address `value` */
-	FAULT_STRANGER,    /* another host uses address `value`; it begins with a probe, as a DHCP client does */
+	FAULT_STRANGER,    /* another host (the first, or with a = 1 the second) uses address `value`; it begins with a probe, as a DHCP
+	                      client does, and announces twice, or every `b` ms */
+	FAULT_ENDPOINTS,   /* Service `value` has endpoints on the nodes in `mask` only; every `b` ms one on `a` comes or goes; then on all again */
+	FAULT_DELETE,      /* Service `value` is deleted; then made again */
+	FAULT_SHARE,       /* a second Service asks for the address of Service `value`; then it is deleted */
+	FAULT_NOT_READY,   /* a: its Node says so */
+	FAULT_EXCLUDE,     /* a: label node.kubernetes.io/exclude-from-external-load-balancers */
+	FAULT_PREFER,      /* a: the label that preferredNodeSelectors asks for */
+	FAULT_RECORD,      /* somebody writes another holder into the record of address `value`: node b */
 	FAULT_KINDS
 };
 
@@ -51,6 +59,8 @@ struct schedule {
 	uint64_t absent;          /* nodes that are not there from the start: dead, with what they left behind */
 	bool controllers;         /* on the first two nodes */
 	bool give_up;             /* --on-conflict=move */
+	bool local;               /* externalTrafficPolicy of all Services */
+	bool exact;               /* not to be made a bigger cluster */
 	bool unheld;              /* addresses begin without a holder */
 	unsigned char holders[ADDRESSES];
 	struct fault faults[FAULTS];
@@ -71,6 +81,7 @@ struct row {
 	bool after;               /* measured when the last fault is over, not from the first one */
 	int rest;                 /* looked on for so long then */
 	unsigned least;           /* nodes; with fewer it is another row */
+	int astray;               /* ms with an owner that may not have it (any more); 0: none */
 };
 
 extern const struct row ROWS[];

@@ -26,10 +26,10 @@ void world_begin(uint64_t seed, unsigned n_nodes, unsigned n_addresses)
 	world.verbose = verbose;
 	world.chance.state = seed * 0x2545f4914f6cdd1du + 1;
 	world.n_nodes = n_nodes;
-	world.n_hosts = n_nodes + 3;
+	world.n_hosts = n_nodes + 2 + STRANGERS;
 	world.gateway = n_nodes;
 	world.client = n_nodes + 1;
-	world.stranger = n_nodes + 2;
+	world.strangers = n_nodes + 2;
 	world.n_addresses = n_addresses;
 	world.interval = 100 * CLOCK_MS;
 	world.watch_min = 3 * CLOCK_MS;
@@ -38,8 +38,10 @@ void world_begin(uint64_t seed, unsigned n_nodes, unsigned n_addresses)
 		init_host(i, "n", seed, NODE_NET + 10 + i);
 	init_host(world.gateway, "gateway", seed, NODE_NET + 1);
 	init_host(world.client, "client", seed, NODE_NET + 2);
-	init_host(world.stranger, "stranger", seed, 0);
-	world.hosts[world.stranger].powered = false;
+	for (unsigned i = world.strangers; i < world.n_hosts; i++) {
+		init_host(i, "stranger", seed, 0);
+		world.hosts[i].powered = false;
+	}
 	for (unsigned i = 0; i < n_nodes; i++) {
 		world.hosts[i].offset = chance_between(&world.chance, 100 * CLOCK_S, 100000 * CLOCK_S);
 		world.hosts[i].drift = chance_between(&world.chance, -100, 100);

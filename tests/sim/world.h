@@ -10,8 +10,9 @@
 #include "tests/sim/agenda.h"
 #include "tests/sim/chance.h"
 
-#define HOSTS 54           /* nodes, then the gateway, the client, a stranger */
+#define HOSTS 54           /* nodes, then the gateway, the client, the strangers */
 #define NODES 50
+#define STRANGERS 2
 #define ADDRESSES 512
 #define POOL_FIRST 0x0a630a00u   /* 10.99.10.0 */
 #define NODE_NET 0x0a630000u     /* 10.99.0.0/16 */
@@ -46,7 +47,7 @@ struct world {
 	struct chance chance;      /* what happens */
 	struct host hosts[HOSTS];
 	unsigned n_nodes, n_hosts;
-	unsigned gateway, client, stranger;
+	unsigned gateway, client, strangers;   /* the first of them */
 	unsigned char cut[HOSTS][HOSTS];   /* frames from, to: lost for so many reasons */
 	struct host *here;         /* whose code runs; NULL: nobody's */
 	uint32_t addresses[ADDRESSES];

@@ -251,7 +251,7 @@ static enum ownership_action step_with(struct ownership *o, struct situation s, 
 	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = s.holder, .successor = s.successor, .epoch = 3});
 	struct ownership_view v = {.me = "a", .record = r, .candidates = names, .served = true, .connected = true, .api = true, .interval = T, .move_to = s.move_to,
 				   .leaving = s.leaving, .guard = s.guard, .record_dead = s.record_dead, .not_before = s.not_before,
-				   .watched_at = now, .fate = strcmp(s.holder, "a") == 0 ? HOLDER_ME : s.fate};
+				   .watched_at = now, .fate = strcmp(ownership_holder(o, r), "a") == 0 ? HOLDER_ME : s.fate};
 	v.n_candidates = split(text, names);
 	for (size_t i = 0; i < v.n_candidates; i++)
 		v.eligible |= strcmp(names[i], "a") == 0;
@@ -329,7 +329,8 @@ static void yields(void **state)
 			ownership_claimed(&o, "b", NULL, NOW + wait + 11 * CLOCK_MS);
 		assert_int_equal(step_with(&o, s, NOW + wait + 59 * CLOCK_MS), OWNERSHIP_NOTHING);
 		assert_int_equal(o.state, i < 2 ? IDLE : YIELDING);
-		step_with(&o, s, NOW + wait + 60 * CLOCK_MS);
+		/* The others may believe the other one: who stays says so to all. */
+		assert_int_equal(step_with(&o, s, NOW + wait + 60 * CLOCK_MS), i < 2 ? OWNERSHIP_NOTHING : OWNERSHIP_DEFEND);
 		assert_int_equal(o.state, i < 2 ? IDLE : OWNED);
 		ownership_free(&o);
 	}
@@ -505,7 +506,7 @@ static void turn_changes(void **state)
 static void audits(void **state)
 {
 	struct ownership o = in_state(IDLE);
-	struct situation v = {.holder = "a", .candidates = "a b"};
+	struct situation v = {.holder = "a", .candidates = "a b", .fate = HOLDER_PRESENT};
 	int64_t now = NOW;
 	(void)state;
 	for (int64_t pause = CLOCK_S; pause <= 32 * CLOCK_S; pause *= 2) {
@@ -525,10 +526,34 @@ static void audits(void **state)
 	ownership_free(&o);
 }
 
+/* The record says us, the wire another, and that one is silent: missed as anybody else who is believed to have it. */
+static void believed_is_missed(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct ownership o = in_state(IDLE);
+		struct situation v = {.holder = "a", .candidates = i == 1 ? "c a" : "a c", .guard = i == 3,
+				      .fate = i == 3 ? HOLDER_SPEAKER_DOWN : HOLDER_DEAD};
+		struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "a", .epoch = 3});
+		ownership_claimed(&o, "b", r, NOW - 300 * CLOCK_MS);
+		record_free(r);
+		assert_int_equal(step_with(&o, v, NOW), OWNERSHIP_NOTHING);   /* nothing is to be written: the record names us */
+		assert_int_equal(o.state, i == 1 ? IDLE : i == 3 ? GUARDING : OWNED);
+		if (i == 3)
+			assert_string_equal(o.guarded, "b");
+		if (i == 1) {
+			assert_int_equal(step_with(&o, v, NOW + 26 * CLOCK_MS), OWNERSHIP_ASK);
+			assert_int_equal(step_with(&o, v, NOW + 46 * CLOCK_MS), OWNERSHIP_NOTHING);
+			assert_int_equal(o.state, OWNED);
+		}
+		ownership_free(&o);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(transitions), cmocka_unit_test(new_addresses_are_fresh), cmocka_unit_test(handover),
-		cmocka_unit_test(guard_hands_over), cmocka_unit_test(yields), cmocka_unit_test(second_asks_first), cmocka_unit_test(gone_is_asked), cmocka_unit_test(belief_in_vain), cmocka_unit_test(audits), cmocka_unit_test(link_back),
+		cmocka_unit_test(guard_hands_over), cmocka_unit_test(yields), cmocka_unit_test(second_asks_first), cmocka_unit_test(gone_is_asked), cmocka_unit_test(belief_in_vain), cmocka_unit_test(audits), cmocka_unit_test(believed_is_missed), cmocka_unit_test(link_back),
 		cmocka_unit_test(waits_for_better), cmocka_unit_test(beliefs), cmocka_unit_test(turn_changes)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
