@@ -396,6 +396,8 @@ void schedule_print(const struct schedule *s, FILE *out)
 {
 	fprintf(out, "  %u nodes, %u addresses, T = %d ms%s%s\n", s->nodes, s->addresses, (int)(s->interval / CLOCK_MS), s->controllers ? ", controllers on n0 and n1" : "",
 		s->unheld ? ", nobody holds them yet" : "");
+	if (s->without)
+		fprintf(out, "  without l2lb: nodes 0x%llx\n", (unsigned long long)s->without);
 	if (s->absent | s->dropped_nodes)
 		fprintf(out, "  never there: nodes 0x%llx (0x%llx of them without a trace)\n", (unsigned long long)(s->absent | s->dropped_nodes),
 			(unsigned long long)s->dropped_nodes);

@@ -181,8 +181,9 @@ int main(int argc, char **argv)
 	jobs_run(&a.config, &report, &covered);
 	report_print(&report, stdout);
 	coverage_print(&covered, stdout);
+	bool covers = coverage_enough(&covered, stdout) || a.config.row || report.schedules < COVERAGE_SCHEDULES;
 	show_failures(&a, &report);
-	int code = report.n_failures ? 1 : 0;
+	int code = report.n_failures || !covers ? 1 : 0;
 	report_free(&report);
 	return code;
 }

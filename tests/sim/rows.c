@@ -285,15 +285,23 @@ static void draw_chaos_large(struct schedule *s, struct chance *c)
 	s->addresses = 20;
 }
 
-/* A process that is stopped while it ends. */
+/* A process that is stopped while it ends, or while it waits for a successor that does not hear of it. */
 static void draw_stopped_ending(struct schedule *s, struct chance *c)
 {
 	int64_t at = phase(c);
+	if (chance_percent(c, 30)) {
+		unsigned to = (unsigned)chance_between(c, 1, s->nodes - 1);
+		add(s, FAULT_API_CUT, at, 4 * S, to);
+		add(s, FAULT_MOVE, at + 50 * MS, NEVER_BACK, 0)->b = to;
+		add(s, FAULT_STOP, at + chance_between(c, 100 * MS, 2 * S), chance_between(c, 1300 * MS, 3 * S), 0);
+		return;
+	}
 	add(s, FAULT_TERM, at, chance_between(c, 50 * MS, S), 0);
 	add(s, FAULT_STOP, at + chance_between(c, 5 * MS, 250 * MS), chance_between(c, 1300 * MS, 3 * S), 0);
 }
 
-/* Or while two that have met again settle who has it: as long as that takes the others do not know whom to guard for. */
+/* Or while two that have met again settle who has it, or even before: as long as that takes the others do not know whom to
+ * guard for, and a guard for the other one is heard until the first announcement. */
 static void draw_stopped_meeting(struct schedule *s, struct chance *c)
 {
 	int64_t stopped = chance_between(c, 1300 * MS, 3 * S);
@@ -349,7 +357,7 @@ const struct row ROWS[] = {
 	{"stranger-back",     40, draw_stranger_back,        -1,   50,   2,  0,   8000, false,  800, 3, -1},
 	{"stranger-long",      4, draw_stranger_long,         0,    0,   0,  0,   3000, false,  800, 2,  0},
 	{"stopped-ending",    20, draw_stopped_ending,      350,    0,   1,  0,   4000, false,  800, 2,  0},
-	{"stopped-meeting",   20, draw_stopped_meeting,      -1,  300,   3,  0,   6000, false,  800, 2,  0},
+	{"stopped-meeting",   20, draw_stopped_meeting,      -1, 1300,   3,  0,   6000, false,  800, 2,  0},
 	{"endpoints",         30, draw_endpoints,             0,   50,   1,  0,   3000, false,  800, 2, 400},
 	{"endpoints-cluster", 10, draw_endpoints_cluster,     0,    0,   0,  0,   3000, false,  800, 2,  0},
 	{"endpoints-none",    20, draw_endpoints_none,      350,   50,   1,  0,   3000, false,  800, 2, 400},

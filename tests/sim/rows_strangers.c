@@ -106,8 +106,10 @@ static struct fault *other_on(struct schedule *s, unsigned address, int64_t at, 
 	return f;
 }
 
+/* Something else runs there, and always did: whose MAC is known as one of ours, for 10 minutes, is a peer whose kernel answers. */
 static void leave_last_node(struct schedule *s, unsigned first)
 {
+	s->without = UINT64_C(1) << (s->nodes - 1);
 	for (unsigned i = 0; i < ADDRESSES; i++)
 		s->holders[i] = (unsigned char)(first + i % (s->nodes - 1 - first));
 }
@@ -124,8 +126,6 @@ void draw_stranger_new(struct schedule *s, struct chance *c)
 	leave_last_node(s, 1);
 	known = kind == 2 ? S : 0;
 	add(s, FAULT_SERVICES, at + known, NEVER_BACK, HOSTS)->value = 2;
-	if (kind > 2)   /* another load balancer runs there, but not for that address yet */
-		other_on(s, 9, 0, used - MS);
 	switch (kind) {
 	case 0:   /* nobody */
 		break;

@@ -57,13 +57,13 @@ static void set_up(const struct schedule *s)
 	}
 	objects_make_cluster(&(struct cluster_shape){.local = s->local, .prefers = has_kind(s, FAULT_PREFER), .controlled = s->controllers});
 	for (unsigned i = 0; i < s->nodes; i++)
-		if (!world.hosts[i].missing)
+		if (!world.hosts[i].missing && !(s->without >> i & 1))
 			objects_make_node_record(&world.hosts[i]);
 	make_services(s);
 	server_forget_past();
 	fault_plan(s, START);
 	for (unsigned i = 0; i < s->nodes; i++)
-		if (world.hosts[i].powered)
+		if (world.hosts[i].powered && !(s->without >> i & 1))
 			world_at(chance_between(&world.chance, 0, 30 * CLOCK_MS), on_start, &world.hosts[i], 0);
 }
 

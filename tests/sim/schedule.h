@@ -57,6 +57,7 @@ struct schedule {
 	unsigned spare;           /* addresses without a Service */
 	int64_t interval, watch_max;
 	uint64_t absent;          /* nodes that are not there from the start: dead, with what they left behind */
+	uint64_t without;         /* nodes on which another load balancer runs, and l2lb never did */
 	bool controllers;         /* on the first two nodes */
 	bool give_up;             /* --on-conflict=move */
 	bool local;               /* externalTrafficPolicy of all Services */
