@@ -109,6 +109,8 @@ static void other_balancer(const struct fault *f, bool begins)
 {
 	struct host *h = &world.hosts[f->a];
 	h->extra = begins ? world.addresses[f->value] : 0;
+	if (begins && h->loss > 0)   /* who does not answer for himself when asked */
+		stranger_note(h->extra);
 	if (!begins)
 		return;
 	process_kill(h);

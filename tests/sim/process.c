@@ -396,12 +396,22 @@ void process_continue(struct host *h)
 	observer_dirty();
 }
 
-static void on_left(void *data)
+static void on_released(void *data)
 {
 	struct process *p = data;
 	world_say("%s: process ends", p->host->name);
 	p->ended = true;
 	p->again = true;
+}
+
+/* As command_run.c does it: a controller gives its leadership back. */
+static void on_left(void *data)
+{
+	struct process *p = data;
+	if (p->leadership)
+		leadership_release(p->leadership, on_released);
+	else
+		on_released(p);
 }
 
 static void terminate(void *data, uint64_t arg)

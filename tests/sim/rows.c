@@ -356,7 +356,7 @@ const struct row ROWS[] = {
 	{"stranger-new",      40, draw_stranger_new,         -1,   50,   2,  0,   8000, false,  800, 3, -1},
 	{"stranger-back",     40, draw_stranger_back,        -1,   50,   2,  0,   8000, false,  800, 3, -1},
 	{"stranger-long",      4, draw_stranger_long,         0,    0,   0,  0,   3000, false,  800, 2,  0},
-	{"stopped-ending",    20, draw_stopped_ending,      350,    0,   1,  0,   4000, false,  800, 2,  0},
+	{"stopped-ending",    20, draw_stopped_ending,      350,   50,   1,  0,   4000, false,  800, 2,  0},
 	{"stopped-meeting",   20, draw_stopped_meeting,      -1, 1300,   3,  0,   6000, false,  800, 2,  0},
 	{"endpoints",         30, draw_endpoints,             0,   50,   1,  0,   3000, false,  800, 2, 400},
 	{"endpoints-cluster", 10, draw_endpoints_cluster,     0,    0,   0,  0,   3000, false,  800, 2,  0},

@@ -47,7 +47,7 @@ void stranger_begin(const struct fault *f)
 	uint8_t bytes[ARP_FRAME_SIZE];
 	h->powered = true;
 	h->address = world.addresses[f->value];
-	had[f->value] = true;
+	stranger_note(h->address);
 	strangers[i].use++;
 	strangers[i].period = f->b * CLOCK_MS;
 	struct arp_frame frame = arp_question(0, &h->mac, h->address, NULL);
@@ -65,6 +65,12 @@ void stranger_end(const struct fault *f)
 		return;   /* it has another one by now */
 	h->powered = false;
 	h->address = 0;
+}
+
+void stranger_note(uint32_t address)
+{
+	if (address - POOL_FIRST < ADDRESSES)
+		had[address - POOL_FIRST] = true;
 }
 
 bool stranger_had(uint32_t address)
