@@ -1,6 +1,6 @@
 /* Nodes with the real liveness core on a simulated segment: a discrete-event simulation with a clock in microseconds. The
  * shell around each core does what the real one does: it steps at the deadline (a little late) and takes the actions.
- * For test_liveness.c and test_liveness_times.c only. */
+ * For test_liveness*.c only. */
 #ifndef TESTS_UNIT_LIVENESS_LAB_H
 #define TESTS_UNIT_LIVENESS_LAB_H
 
@@ -18,7 +18,9 @@
 
 #define MS CLOCK_MS
 #define T (100 * MS)
+#ifndef MAX_NODES
 #define MAX_NODES 52
+#endif
 #define MARGIN (2 * MS)   /* late timers and the way there */
 
 /* T + F + 8 S + W (ownership.md, constants): from a fault to the verdict of those who watch. */
@@ -30,9 +32,10 @@ static int64_t worst(int64_t t)
 struct node {
 	struct liveness_peer is;
 	bool kernel, speaker, host, stopped;   /* stopped: the process only; its frames wait */
+	bool double_;             /* without a core: it answers as if it had one, and does nothing else */
 	struct liveness *core;
 	int64_t wake;
-	unsigned requests, sent;
+	unsigned requests, sent, answered;   /* answered: by its kernel */
 	enum liveness_state told[MAX_NODES];   /* by LIVENESS_CHANGED */
 };
 
@@ -178,7 +181,13 @@ static void deliver(struct segment *s, const struct flight *f)
 		return;
 	if (f->frame.op == ARP_REQUEST && f->frame.tpa == node->is.address) {
 		struct arp_frame answer = arp_answer(&f->frame, &node->is.mac);
+		node->answered++;
 		send_frame(s, f->to, &answer);
+	}
+	if (node->double_ && f->frame.op == ARP_REQUEST && f->frame.tpa == node->is.address) {
+		struct arp_frame alive = arp_answer(&f->frame, &node->is.mac);
+		alive.tpa = alive.spa;   /* a form no kernel sends (R1) */
+		send_frame(s, f->to, &alive);
 	}
 	if (!node->speaker || node->stopped)
 		return;
@@ -231,7 +240,7 @@ static void run(struct segment *s, int64_t duration)
 
 static void tell_peers(struct segment *s, size_t i)
 {
-	struct liveness_peer peers[MAX_NODES];
+	static struct liveness_peer peers[MAX_NODES];
 	size_t n = 0;
 	for (size_t k = 0; k < s->n; k++)
 		if (k != i && !s->nodes[k].host)
@@ -267,7 +276,7 @@ static struct segment *segment(unsigned seed, size_t n, size_t hosts, int64_t in
 		node->host = i >= n;
 		node->kernel = true;
 		node->is.address = 0x0a630001 + (uint32_t)i;
-		node->is.mac = (struct mac){{0x02, 0, 0, 0, 0, (uint8_t)(i + 1)}};
+		node->is.mac = (struct mac){{0x02, 0, 0, 0, (uint8_t)((i + 1) >> 8), (uint8_t)(i + 1)}};
 		snprintf(node->is.name, sizeof(node->is.name), "%s-%u-%zu", node->host ? "host" : "node", seed, i);
 	}
 	return s;
