@@ -158,21 +158,23 @@ void draw_stranger_new(struct schedule *s, struct chance *c)
 void draw_stranger_back(struct schedule *s, struct chance *c)
 {
 	int64_t at = 600 * MS + phase(c), silent;
-	unsigned kind = (unsigned)chance_between(c, 0, 4);
+	unsigned kind = (unsigned)chance_between(c, 0, 5);
 	s->nodes = (unsigned)chance_between(c, 3, 6);
 	s->addresses = 3;
 	leave_last_node(s, 1);
-	bool flap = chance_percent(c, 50) || kind == 1;
+	bool flap = chance_percent(c, 50) || kind == 1 || kind == 5;
 	silent = flap ? chance_between(c, 10 * MS, 150 * MS) : chance_between(c, 1300 * MS, 2500 * MS);
-	if (kind <= 2)
+	if (kind <= 2 || kind == 5)
 		add(s, flap ? FAULT_CARRIER : FAULT_STOP, at, silent, 1);
 	switch (kind) {
 	case 0:   /* known by then */
 		announces(s, 0, 0, 5 * S, 100 * MS);
 		break;
-	case 1:   /* and gone before it is asked a second time; then the Service goes, too */
-		announces(s, 0, 0, at + silent + chance_between(c, 2 * MS, 60 * MS), 100 * MS);
-		add(s, FAULT_DELETE, at + silent + chance_between(c, 60 * MS, 170 * MS), 2 * S, HOSTS)->value = 0;
+	case 1:   /* there by then, before anybody has told others of it, and gone before it is asked a second time */
+	case 5:   /* ... then the Service goes, too */
+		announces(s, 0, at + silent - chance_between(c, 2 * MS, 10 * MS), chance_between(c, 12 * MS, 60 * MS), 0);
+		if (kind == 5)
+			add(s, FAULT_DELETE, at + silent + chance_between(c, 60 * MS, 150 * MS), 2 * S, HOSTS)->value = 0;
 		break;
 	case 2:   /* and another load balancer */
 		announces(s, 0, 0, 6 * S, 150 * MS);

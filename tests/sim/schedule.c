@@ -10,6 +10,8 @@ const struct row *row_find(const char *name)
 	return NULL;
 }
 
+#define LARGE 2   /* percent of the schedules; they cost as much as ten others each */
+
 static const struct row *by_weight(uint64_t seed)
 {
 	struct chance c = {seed * 0x9e3779b97f4a7c15u + 7};
@@ -35,6 +37,8 @@ void schedule_draw(struct schedule *s, uint64_t seed, const struct row *row)
 	s->watch_max = chance_percent(&c, 10) ? 300 * CLOCK_MS : 30 * CLOCK_MS;
 	s->row->draw(s, &c);
 	struct chance places = {seed + 99};
+	if (!s->exact && chance_percent(&places, LARGE))   /* what the row is about happens in a larger cluster */
+		s->nodes = (unsigned)chance_between(&places, s->nodes, NODES);
 	for (unsigned i = 0; i < ADDRESSES; i++)
 		if (s->holders[i] == 0)   /* not drawn by the row, or by it to be the first */
 			s->holders[i] = (unsigned char)(i == 0 ? 0 : chance_between(&places, 0, s->nodes - 1));
