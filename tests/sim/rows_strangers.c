@@ -162,7 +162,7 @@ void draw_stranger_back(struct schedule *s, struct chance *c)
 	s->nodes = (unsigned)chance_between(c, 3, 6);
 	s->addresses = 3;
 	leave_last_node(s, 1);
-	bool flap = chance_percent(c, 50) || kind == 1 || kind == 5;
+	bool flap = chance_percent(c, 50) && kind != 1 && kind != 5;   /* who loses his carrier hands it over */
 	silent = flap ? chance_between(c, 10 * MS, 150 * MS) : chance_between(c, 1300 * MS, 2500 * MS);
 	if (kind <= 2 || kind == 5)
 		add(s, flap ? FAULT_CARRIER : FAULT_STOP, at, silent, 1);
