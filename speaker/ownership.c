@@ -563,7 +563,12 @@ static enum ownership_action releasing(struct ownership *o, const struct ownersh
 	 * questions call him (summoned), and who stops by time leaves nobody. */
 	bool hears = v->connected && !v->holder_alive;
 	if (!v->served || v->mute || (hears && reached(o->since + RELEASE_TIME, now, wakep))) {
-		enter(o, OWNERSHIP_IDLE, now);
+		/* His record may be older than his death, however it looked (misjudged): who is alive here would have vouched for him
+		 * by now (R4). */
+		bool dead = v->served && !v->mute && v->fate == HOLDER_DEAD && v->eligible && !v->leaving;
+		if (dead)
+			take_from(o, v->record->holder, v->record);
+		enter(o, dead ? OWNERSHIP_OWNED : OWNERSHIP_IDLE, now);
 		return OWNERSHIP_NOTHING;
 	}
 	if (question_due(o, 0, o->asked < RELEASE_EAGER ? RELEASE_SPACING : 10 * RELEASE_SPACING, now, wakep))

@@ -12,7 +12,7 @@ struct scene {
 	const char *holder, *candidates;
 	enum holder_fate fate;           /* of another than "a", who is me */
 	const char *successor, *previous, *move_to;
-	bool no_api, leaving, guard, alone, not_served, mute, refused, clear, holder_alive;
+	bool no_api, leaving, guard, alone, not_served, mute, refused, clear, holder_alive, misjudged;
 	int64_t not_before;
 	long long epoch;                 /* 0: 3; -1: 0, nobody ever had it */
 	bool found;
@@ -29,7 +29,7 @@ static enum ownership_action step(struct ownership *o, struct scene s, int64_t n
 								      .epoch = s.epoch < 0 ? 0 : s.epoch ? (int)s.epoch : 3});
 	struct ownership_view v = {.me = "a", .record = r, .candidates = names, .served = !s.not_served, .connected = !s.alone, .api = !s.no_api, .interval = T,
 				   .move_to = s.move_to, .leaving = s.leaving, .guard = s.guard, .mute = s.mute, .refused = s.refused, .not_before = s.not_before,
-				   .clear_successor = s.clear, .holder_alive = s.holder_alive, .fate = strcmp(s.holder, "a") == 0 ? HOLDER_ME : s.fate};
+				   .clear_successor = s.clear, .holder_alive = s.holder_alive, .misjudged = s.misjudged, .fate = strcmp(s.holder, "a") == 0 ? HOLDER_ME : s.fate};
 	while ((one = strsep(&rest, " ")) && *one) {
 		v.eligible |= strcmp(one, "a") == 0;
 		names[v.n_candidates++] = one;
@@ -324,6 +324,23 @@ static void releases(void **state)
 			acts_at(&o, s, NOW + 1180 * MS, OWNERSHIP_ASK);
 		else
 			enters_at(&o, s, NOW + CLOCK_S, OWNERSHIP_NOTHING, OWNERSHIP_IDLE);
+		ownership_free(&o);
+	}
+}
+
+/* The record came late, its writer is dead: nobody has it unless we keep it. */
+static void releases_to_nobody(void **state)
+{
+	(void)state;
+	for (int leaving = 0; leaving < 2; leaving++) {
+		struct ownership o = in_state(OWNERSHIP_RELEASING);
+		struct scene s = {"b", "a", .fate = HOLDER_DEAD, .misjudged = true, .leaving = leaving};
+		for (int64_t now = NOW; now < NOW + CLOCK_S; now += 10 * MS)
+			step(&o, s, now);
+		assert_int_equal(o.state, OWNERSHIP_RELEASING);
+		step(&o, s, NOW + CLOCK_S);
+		assert_string_equal(ownership_state_name(o.state), leaving ? "idle" : "owned");
+		assert_true(leaving || strcmp(o.from, "b") == 0);
 		ownership_free(&o);
 	}
 }
@@ -668,7 +685,7 @@ int main(void)
 		cmocka_unit_test(takes_in_order), cmocka_unit_test(claims_in_order), cmocka_unit_test(claims_and_answers), cmocka_unit_test(plans_begin_anew), cmocka_unit_test(gone_in_order),
 		cmocka_unit_test(whom_it_overwrites), cmocka_unit_test(belief_ends), cmocka_unit_test(dead_but_heard),
 		cmocka_unit_test(guards_when_unheard), cmocka_unit_test(guard_leaves), cmocka_unit_test(guard_ends), cmocka_unit_test(releases),
-		cmocka_unit_test(releases_to_whom), cmocka_unit_test(is_summoned), cmocka_unit_test(yields_not_to_the_record), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets), cmocka_unit_test(wars),
+		cmocka_unit_test(releases_to_whom), cmocka_unit_test(releases_to_nobody), cmocka_unit_test(is_summoned), cmocka_unit_test(yields_not_to_the_record), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets), cmocka_unit_test(wars),
 		cmocka_unit_test(defends_with_pauses), cmocka_unit_test(rank_decides), cmocka_unit_test(record_decides), cmocka_unit_test(look_unanswered),
 		cmocka_unit_test(writes_again), cmocka_unit_test(claim_fails), cmocka_unit_test(hanging_write)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
