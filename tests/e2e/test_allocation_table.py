@@ -235,7 +235,7 @@ class Run:
     def _is_ours(self, service):
         flag = self.names.own_class if self.case.flag is None else self.names.lb_class(self.case.flag)
         spec = service["spec"]
-        return spec["type"] == "LoadBalancer" and spec.get("loadBalancerClass", "") == flag and "deletionTimestamp" not in service["metadata"]
+        return spec["type"] == "LoadBalancer" and spec.get("loadBalancerClass", "") == flag
 
     def _versions(self):
         return {(kind, _key(obj["metadata"])): obj["metadata"]["resourceVersion"] for kind in ("Service", "Lease", "IPAddressPool")

@@ -72,19 +72,25 @@ def _stopped(pid):
     return True
 
 
+_given = set()
+_giving = threading.Lock()
+
+
 def free_ports(count):
     """Ports of this machine's loopback that nobody listens on. Not from where the kernel takes those of connections: one of these
-    is there again for who closes its listener and opens it anew."""
+    is there again for who closes its listener and opens it anew. None is given twice: who has it may not have bound it yet, or just look
+    for another one."""
     with open("/proc/sys/net/ipv4/ip_local_port_range") as limits:
         first = int(limits.read().split()[0])
-    found, held = [], []
-    while len(found) < count:
-        port = random.randrange(min(10000, first - 5000), first)
-        with contextlib.suppress(OSError):
-            held.append(socket.create_server(("127.0.0.1", port)))
-            found.append(port)
-    for listener in held:
-        listener.close()
+    found = []
+    with _giving:
+        while len(found) < count:
+            port = random.randrange(min(10000, first - 5000), first)
+            if port in _given:
+                continue
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                found.append(port)
+                _given.add(port)
     return found
 
 
