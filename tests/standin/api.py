@@ -95,6 +95,16 @@ def dry(query):
     return "All" in query.get("dryRun", ())
 
 
+def new_finalizers(obj, old):
+    """A deleted object that waits for its finalizers gets no new ones."""
+    if not old or not old["metadata"].get("deletionTimestamp"):
+        return
+    added = sorted(set(obj["metadata"].get("finalizers", ())) - set(old["metadata"].get("finalizers", ())))
+    if added:
+        found = ", ".join(f'"{name}"' for name in added)
+        yield "metadata.finalizers", "Forbidden", f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{found}}}"
+
+
 class Api:
     def __init__(self, registry, store, cluster, faults, settings):
         self.registry = registry
@@ -368,7 +378,7 @@ class Api:
 
     @staticmethod
     def validate(res, obj, old):
-        problems = list(res.strategy.problems(obj, old))
+        problems = [*new_finalizers(obj, old), *res.strategy.problems(obj, old)]
         if res.custom and res.schema:
             problems += res.strategy.validate(res, obj)
         if problems:

@@ -340,6 +340,8 @@ def test_finalizer_holds_the_object(api):
     api.post(CONFIGS, body)
     assert api.call("DELETE", CONFIGS + "/f")[1]["metadata"]["deletionTimestamp"]
     assert api.call("GET", CONFIGS + "/f")[0] == 200
+    code, status = api.patch(CONFIGS + "/f", {"metadata": {"finalizers": ["example.org/other"]}})
+    assert code == 422 and "no new finalizers can be added" in status["message"]
     api.patch(CONFIGS + "/f", {"metadata": {"finalizers": None}})
     assert api.call("GET", CONFIGS + "/f")[0] == 404
 
