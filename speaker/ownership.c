@@ -33,6 +33,7 @@
 #define WAR_END 6u                      /* and at this one everybody: the other one has the record */
 #define AUDIT CLOCK_S                   /* R9: the record says us, and we do not hold it; doubling to */
 #define AUDIT_MAX 4u                    /* 16 s */
+#define LATE (8 * CLOCK_MS)             /* what a busy machine adds to the verdict of who comes before us: it does not scale with T */
 #define ASK_BEFORE (20 * CLOCK_MS)      /* R5: before it is our turn, if others come first */
 #define GONE_WAIT (50 * CLOCK_MS)       /* for the answer of one who is no node any more */
 #define GONE_HEARD CLOCK_S
@@ -249,7 +250,7 @@ static int64_t delay_of(const struct ownership_view *v)
 {
 	size_t k = rank(v, v->me);
 	if (v->fate == HOLDER_DEAD)   /* R5: the first takes over at once */
-		return (int64_t)(k < 4 ? k : 4) * v->interval * 2 / 5 + (k ? (int64_t)k * v->interval * 6 / 100 : 0);
+		return k ? (int64_t)(k < 4 ? k : 4) * v->interval * 2 / 5 + (int64_t)k * v->interval * 6 / 100 + LATE : 0;
 	return (int64_t)k * CLAIM_STEP;
 }
 

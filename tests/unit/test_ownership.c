@@ -406,14 +406,14 @@ static void second_asks_first(void **state)
 	for (int answered = 0; answered < 2; answered++) {
 		struct ownership o = in_state(IDLE);
 		assert_int_equal(step_with(&o, v, NOW), OWNERSHIP_NOTHING);
-		assert_int_equal(step_with(&o, v, NOW + 26 * CLOCK_MS - 1), OWNERSHIP_NOTHING);
-		assert_int_equal(step_with(&o, v, NOW + 26 * CLOCK_MS), OWNERSHIP_ASK);
-		assert_int_equal(step_with(&o, v, NOW + 46 * CLOCK_MS - 1), OWNERSHIP_NOTHING);
+		assert_int_equal(step_with(&o, v, NOW + 34 * CLOCK_MS - 1), OWNERSHIP_NOTHING);
+		assert_int_equal(step_with(&o, v, NOW + 34 * CLOCK_MS), OWNERSHIP_ASK);
+		assert_int_equal(step_with(&o, v, NOW + 54 * CLOCK_MS - 1), OWNERSHIP_NOTHING);
 		if (answered) {
 			ownership_claimed(&o, "b", NULL, NOW + 30 * CLOCK_MS);
 			v.fate = HOLDER_PRESENT;   /* b's */
 		}
-		step_with(&o, v, NOW + 46 * CLOCK_MS);
+		step_with(&o, v, NOW + 54 * CLOCK_MS);
 		assert_int_equal(o.state, answered ? IDLE : OWNED);
 		ownership_free(&o);
 	}
@@ -542,8 +542,8 @@ static void believed_is_missed(void **state)
 		if (i == 3)
 			assert_string_equal(o.guarded, "b");
 		if (i == 1) {
-			assert_int_equal(step_with(&o, v, NOW + 26 * CLOCK_MS), OWNERSHIP_ASK);
-			assert_int_equal(step_with(&o, v, NOW + 46 * CLOCK_MS), OWNERSHIP_NOTHING);
+			assert_int_equal(step_with(&o, v, NOW + 34 * CLOCK_MS), OWNERSHIP_ASK);
+			assert_int_equal(step_with(&o, v, NOW + 54 * CLOCK_MS), OWNERSHIP_NOTHING);
 			assert_int_equal(o.state, OWNED);
 		}
 		ownership_free(&o);
