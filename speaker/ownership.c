@@ -27,6 +27,7 @@
 #define STOP_SPACING (60 * CLOCK_MS)
 #define STOP_UNGUARDED (700 * CLOCK_MS) /* nobody guards this one: it is moved */
 #define HANGING (100 * CLOCK_MS)        /* a write that is not answered by then when a rival appears */
+#define LOOKING (200 * CLOCK_MS)        /* a look; two answer meanwhile */
 #define RACE (2 * CLOCK_S)              /* after a takeover */
 #define WAR (10 * CLOCK_S)              /* defences within it count together (R8) */
 #define WAR_RANK 3u                     /* from this defence on the worse static rank yields, */
@@ -435,10 +436,15 @@ static bool defends(const struct ownership *o, const struct ownership_view *v, b
 
 static enum ownership_action settle_rivalry(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	/* A write may hang on a connection from before; who is heard again may have brought the API server back. */
-	if (o->in_flight && !o->looking && reached((o->called_at > o->rival_since ? o->called_at : o->rival_since) + HANGING, now, wakep)) {
+	/* A write may hang on a connection from before; who is heard again may have brought the API server back. A look must not
+	 * wait behind those for hundreds of other addresses: no answer in time is one, too. */
+	int64_t since = o->called_at > o->rival_since ? o->called_at : o->rival_since;
+	if (o->in_flight && reached(since + (o->looking ? LOOKING : HANGING), now, wakep)) {
+		if (o->looking)
+			ownership_looked(o, 0, now);
+		else
+			o->retry_at = o->called_at > o->rival_since ? now + RETRY : now;
 		o->in_flight = false;
-		o->retry_at = o->called_at > o->rival_since ? now + RETRY : now;
 		*wakep = now + CLOCK_MS;
 		return OWNERSHIP_ABANDON;
 	}

@@ -694,7 +694,10 @@ static void hanging_write(void **state)
 		assert_true(wake == at + MS);
 		assert_true(o.retry_at == (written > 0 ? at + CLOCK_S : at));
 		assert_int_equal(step(&o, s, at + MS), OWNERSHIP_LOOK);
-		assert_int_equal(step(&o, s, at + 10 * CLOCK_S), OWNERSHIP_NOTHING);   /* a look ends by itself */
+		/* Nor does a look hang for longer than this, and then there is no API server. */
+		acts_at(&o, s, at + 201 * MS, OWNERSHIP_ABANDON);
+		assert_true(wake == at + 202 * MS && o.retry_at == at + 201 * MS + CLOCK_S);
+		assert_int_equal(step(&o, s, at + 202 * MS), OWNERSHIP_DEFEND);   /* it was taken from x, and b is no better */
 		ownership_free(&o);
 	}
 }
