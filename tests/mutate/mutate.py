@@ -25,8 +25,12 @@ UNIT_CPU = 6         # seconds of the processor, several times what the longest 
 SIM_CPU = 120
 # Rows of the simulation and how many schedules of each; None: as they come. The first are few, as most end there.
 SCHEDULES = [(None, 40), (None, 120)]
+OWNERSHIP = [("upgrade", 12), ("split", 20), ("killed", 4), ("one-way", 12), ("carrier", 20), ("claims", 20)]
 ROWS = {
-    "speaker/ownership.c": [("upgrade", 12), ("split", 20), ("killed", 4), ("one-way", 12), ("carrier", 20), ("claims", 20)],
+    "speaker/ownership.c": OWNERSHIP,
+    "speaker/ownership_turn.c": OWNERSHIP,
+    "speaker/ownership_rival.c": OWNERSHIP,
+    "speaker/ownership_steps.c": OWNERSHIP,
     "speaker/planned_move.c": [],
     "speaker/saved_state.c": [("restart-no-api", 40)],
     "speaker/misjudged.c": [("one-way", 40)],
