@@ -250,7 +250,7 @@ static bool same_place(const struct liveness_peer *a, const struct liveness_peer
 
 void liveness_set_peers(struct liveness *l, const struct liveness_peer *peers, size_t n, int64_t now)
 {
-	struct peer *next = mem_zalloc((n ? n : 1) * sizeof(*next));
+	struct peer *next = mem_zalloc(n * sizeof(*next));
 	notice_late(l, now);
 	for (size_t i = 0; i < n; i++) {
 		struct peer *p = &next[i];

@@ -286,13 +286,13 @@ static bool stranger_has(const struct address_book *b, const struct address *a, 
 	char mac[MAC_TEXT];
 	const struct foreign_record *f = model_is_put_aside(b->model, a) ? model_foreign(b->model, a) : NULL;
 	if (f)
-		error_set(err, 0, "in use by a host on the network with the MAC address %s, seen by node %.100s", mac_format(&f->mac, mac), f->node);
+		error_say(err, "in use by a host on the network with the MAC address %s, seen by node %.100s", mac_format(&f->mac, mac), f->node);
 	return f != NULL;
 }
 
 static bool taken(struct error *err, const char *by)
 {
-	error_set(err, 0, "in use by %s", by);
+	error_say(err, "in use by %s", by);
 	return false;
 }
 

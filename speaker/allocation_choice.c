@@ -98,22 +98,22 @@ static bool find_pool(const struct choosing *c, struct holding *h, struct error 
 	for (size_t i = 0; i < h->n; i++) {
 		const struct pool *p = model_pool_of(c->m, &h->ips[i]);
 		if (!p) {
-			error_set(why, 0, "%s is in no pool (not allowed in config); choose an address of a pool or add one that has it",
+			error_say(why, "%s is in no pool (not allowed in config); choose an address of a pool or add one that has it",
 				  address_format(&h->ips[i], text));
 			return false;
 		}
 		if (h->pool && p != h->pool) {
-			error_set(why, 0, "its addresses are in different pools (%s, %s); both must come from one", h->pool->meta.name, p->meta.name);
+			error_say(why, "its addresses are in different pools (%s, %s); both must come from one", h->pool->meta.name, p->meta.name);
 			return false;
 		}
 		h->pool = p;
 	}
 	if (c->q.pool && strcmp(h->pool->meta.name, c->q.pool) != 0) {
-		error_set(why, 0, "%s is not in pool %.100s, which is asked for", address_format(&h->ips[0], text), c->q.pool);
+		error_say(why, "%s is not in pool %.100s, which is asked for", address_format(&h->ips[0], text), c->q.pool);
 		return false;
 	}
 	if (!admits(c, h->pool)) {
-		error_set(why, 0, "pool %s is not compatible with this Service: its serviceAllocation does not admit it", h->pool->meta.name);
+		error_say(why, "pool %s is not compatible with this Service: its serviceAllocation does not admit it", h->pool->meta.name);
 		return false;
 	}
 	h->pool_name = h->pool->meta.name;
@@ -146,14 +146,14 @@ static bool may_hold(struct choosing *c, struct holding *h, struct error *why)
 		if (wants_family(c->s, h->ips[i].family) && !has_family(kept.ips, kept.n, h->ips[i].family))
 			kept.ips[kept.n++] = h->ips[i];
 	if (kept.n == 0) {
-		error_set(why, 0, "the address families of its status and its cluster IPs differ");
+		error_say(why, "the address families of its status and its cluster IPs differ");
 		return false;
 	}
 	if (!pool_is_broken(c, &kept) && !find_pool(c, &kept, why))
 		return false;
 	for (size_t i = 0; i < kept.n; i++)
 		if (!address_book_may_keep(c->b, c->k, &kept.ips[i], &who)) {
-			error_set(why, 0, "it cannot keep %s, which is %.400s", address_format(&kept.ips[i], text), who.text);
+			error_say(why, "it cannot keep %s, which is %.400s", address_format(&kept.ips[i], text), who.text);
 			return false;
 		}
 	*h = kept;
@@ -317,12 +317,12 @@ static void explain_full(const struct fill *f, struct error *why)
 	if (f->strangers)
 		snprintf(strangers, sizeof(strangers), ", %lld used by strangers on the network", (long long)f->strangers);
 	if (f->size == 0)
-		error_set(why, 0, "no available IPs: pool %s has no address of the Service's family", f->name);
+		error_say(why, "no available IPs: pool %s has no address of the Service's family", f->name);
 	else if (f->pools == 1)
-		error_set(why, 0, "no free address in pool %s (%lld of %lld in use%s); enlarge the pool or delete a Service", f->name, (long long)f->used,
+		error_say(why, "no free address in pool %s (%lld of %lld in use%s); enlarge the pool or delete a Service", f->name, (long long)f->used,
 			  (long long)f->size, strangers);
 	else
-		error_set(why, 0, "no free address in %zu pools (%lld of %lld in use%s); enlarge one or delete a Service", f->pools, (long long)f->used,
+		error_say(why, "no free address in %zu pools (%lld of %lld in use%s); enlarge one or delete a Service", f->pools, (long long)f->used,
 			  (long long)f->size, strangers);
 }
 
@@ -334,9 +334,9 @@ static bool choose_automatically(struct choosing *c, struct holding *h, struct e
 	add_fill(c, is_pinned, &f);
 	add_fill(c, is_common, &f);
 	if (c->m->pools.n == 0)
-		error_set(why, 0, "there is no IPAddressPool; create one, or use --pool");
+		error_say(why, "there is no IPAddressPool; create one, or use --pool");
 	else if (f.pools == 0)
-		error_set(why, 0, "no pool may be used for it automatically (autoAssign, serviceAllocation); annotate it with %s", ANNOTATION_POOL);
+		error_say(why, "no pool may be used for it automatically (autoAssign, serviceAllocation); annotate it with %s", ANNOTATION_POOL);
 	else
 		explain_full(&f, why);
 	return false;
@@ -347,11 +347,11 @@ static bool choose_from_named(struct choosing *c, struct holding *h, struct erro
 	const struct pool *p = model_pool_named(c->m, c->q.pool);
 	struct fill f = {0};
 	if (!p) {
-		error_set(why, 0, "unknown pool \"%.100s\": it does not exist or is not usable; see kubectl get ipaddresspools", c->q.pool);
+		error_say(why, "unknown pool \"%.100s\": it does not exist or is not usable; see kubectl get ipaddresspools", c->q.pool);
 		return false;
 	}
 	if (!admits(c, p)) {
-		error_set(why, 0, "pool %s is not compatible with this Service: its serviceAllocation does not admit it", p->meta.name);
+		error_say(why, "pool %s is not compatible with this Service: its serviceAllocation does not admit it", p->meta.name);
 		return false;
 	}
 	if (choose_from(c, is_named, h))
@@ -371,7 +371,7 @@ static bool choose_requested(struct choosing *c, struct holding *h, struct error
 	for (size_t i = 0; i < h->n; i++)
 		families &= wants_family(c->s, h->ips[i].family);
 	if (!families) {
-		error_set(why, 0, "requested address(es) %s%s do not match the ipFamily of the service; ask for one of each of its families",
+		error_say(why, "requested address(es) %s%s do not match the ipFamily of the service; ask for one of each of its families",
 			  address_format(&h->ips[0], text), h->n == 2 ? ", ..." : "");
 		return false;
 	}
@@ -379,7 +379,7 @@ static bool choose_requested(struct choosing *c, struct holding *h, struct error
 		return false;
 	for (size_t i = 0; i < h->n; i++)
 		if (!address_book_may_take(c->b, c->k, &h->ips[i], &who)) {
-			error_set(why, 0, "%s is %.500s; choose another or free it there", address_format(&h->ips[i], text), who.text);
+			error_say(why, "%s is %.500s; choose another or free it there", address_format(&h->ips[i], text), who.text);
 			return false;
 		}
 	return true;
@@ -416,7 +416,7 @@ static bool extend(struct choosing *c, struct holding *h)
 	if (h->pool && choose_family(c, h->pool, other, h))
 		return true;
 	if (!one_is_enough(c->s)) {
-		error_set(&c->lost, 0, "pool %s has no free IPv%d address for its second family", h->pool_name, other);
+		error_say(&c->lost, "pool %s has no free IPv%d address for its second family", h->pool_name, other);
 		return false;
 	}
 	if (!pool_size(h->pool ? h->pool : &(struct pool){0}, other))

@@ -89,7 +89,7 @@ static struct address network_of(const struct link_info *link)
 /* What is known of the same network stays, wherever the link stood and whatever it was called. */
 void census_duty_set_links(struct census_duty *d, const struct link_info *const *links, size_t n)
 {
-	struct place *all = mem_zalloc((n + 1) * sizeof(*all));
+	struct place *all = mem_zalloc(n * sizeof(*all));
 	for (size_t i = 0; i < n; i++) {
 		struct address network = network_of(links[i]);
 		for (size_t j = 0; j < d->n; j++)
@@ -137,7 +137,7 @@ void census_duty_set_nodes(struct census_duty *d, size_t link, bool known, const
 		r->seen = p->set;
 	}
 	free(p->rivals);
-	p->rivals = mem_zalloc((HASH_COUNT(p->nodes) + 1) * sizeof(struct rival *));
+	p->rivals = mem_zalloc(HASH_COUNT(p->nodes) * sizeof(struct rival *));
 	p->n_rivals = 0;
 	HASH_ITER(hh, p->nodes, r, tmp) {
 		if (r->seen != p->set)

@@ -161,12 +161,12 @@ enum election_refusal election_check(const struct model *m, const struct record 
 static int by_fitness(const struct candidate *x, const struct candidate *y)
 {
 	if (x->makeshift != y->makeshift)
-		return x->makeshift ? 1 : -1;
+		return x->makeshift - y->makeshift;
 	if (x->draining != y->draining)
-		return x->draining ? 1 : -1;
+		return x->draining - y->draining;
 	if (x->ending != y->ending)
-		return x->ending ? 1 : -1;
-	return x->score == y->score ? 0 : x->score > y->score ? -1 : 1;
+		return x->ending - y->ending;
+	return (y->score > x->score) - (y->score < x->score);
 }
 
 static int preference(const void *a, const void *b)
@@ -176,7 +176,7 @@ static int preference(const void *a, const void *b)
 	if (fitness != 0)
 		return fitness;
 	if (x->place != y->place)
-		return x->place > y->place ? 1 : -1;
+		return (x->place > y->place) - (x->place < y->place);
 	return memcmp(x->hash, y->hash, SHA256_SIZE);
 }
 
@@ -250,7 +250,7 @@ static const struct spread *spread_of(const struct model *m)
 	HASH_ITER(hh, m->nodes, e, e_tmp)
 		e->number = n_nodes++;
 	spread_begin(m->spread, m->revision, n_nodes);
-	const struct record **fresh = mem_zalloc((HASH_COUNT(m->records) + 1) * sizeof(*fresh));
+	const struct record **fresh = mem_zalloc(HASH_COUNT(m->records) * sizeof(*fresh));
 	HASH_ITER(hh, m->records, r, r_tmp) {
 		const char *holder = *r->record->holder || !r->claimed || !m->own ? r->record->holder : m->own->node;
 		HASH_FIND_STR(m->nodes, holder, e);
@@ -260,8 +260,8 @@ static const struct spread *spread_of(const struct model *m)
 			fresh[n++] = r->record;
 	}
 	qsort(fresh, n, sizeof(*fresh), by_address);
-	struct candidate *list = mem_zalloc((n_nodes + 1) * sizeof(*list));
-	uint32_t *numbers = mem_zalloc((n_nodes + 1) * sizeof(*numbers));
+	struct candidate *list = mem_zalloc(n_nodes * sizeof(*list));
+	uint32_t *numbers = mem_zalloc(n_nodes * sizeof(*numbers));
 	for (size_t i = 0; i < n; i++)
 		offer(m, fresh[i], list, numbers);
 	free(numbers);
@@ -296,7 +296,7 @@ bool election_awaits(const struct model *m, const struct record *r, const char *
 
 size_t election_candidates(const struct model *m, const struct record *r, struct candidate **listp)
 {
-	struct candidate *list = mem_zalloc((HASH_COUNT(m->nodes) + 1) * sizeof(*list));
+	struct candidate *list = mem_zalloc(HASH_COUNT(m->nodes) * sizeof(*list));
 	const struct spread *spread = election_is_new(r) ? spread_of(m) : NULL;   /* it numbers the nodes: first */
 	size_t n = plain_candidates(m, r, list);
 	for (size_t i = 0; spread && i < n; i++)

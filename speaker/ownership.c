@@ -153,7 +153,7 @@ static enum ownership_action moving(struct ownership *o, const struct ownership_
 		return OWNERSHIP_NOTHING;
 	}
 	if (o->rival && *successor && strcmp(o->rival, successor) == 0)
-		return ownership_to_rival(o, v, now);
+		return ownership_to_rival(o, v->record, now);
 	const char *wanted = v->move_to ? v->move_to : v->leaving ? ownership_next_successor(v) : NULL;
 	if (!wanted || o->rival) {   /* not possible or not wanted any more; or a third one is here */
 		ownership_enter(o, OWNERSHIP_OWNED, now);
@@ -170,7 +170,7 @@ static enum ownership_action releasing(struct ownership *o, const struct ownersh
 {
 	/* Heard since, or before he had recorded it: whatever was thought of his node. */
 	if (o->rival && (o->rival_at >= o->since || strcmp(o->rival, v->record->holder) == 0))
-		return ownership_to_rival(o, v, now);
+		return ownership_to_rival(o, v->record, now);
 	if (ownership_is_mine(v)) {
 		ownership_enter(o, OWNERSHIP_OWNED, now);
 		return OWNERSHIP_NOTHING;
@@ -206,10 +206,10 @@ static enum ownership_action yielding(struct ownership *o, const struct ownershi
 		return OWNERSHIP_NOTHING;
 	}
 	if (v->api && !o->from && o->rival && strcmp(v->record->holder, o->rival) == 0)   /* the record has come meanwhile */
-		return ownership_to_rival(o, v, now);
+		return ownership_to_rival(o, v->record, now);
 	int64_t wait = ownership_rank(v, v->me) > ownership_rank(v, o->rival) ? YIELD_WORSE : YIELD_BETTER;
 	if (o->asked && o->rival_at > o->since + wait)
-		return ownership_to_rival(o, v, now);
+		return ownership_to_rival(o, v->record, now);
 	if (o->asked < YIELD_ASKS)
 		return ownership_question_due(o, wait, CHECK_SPACING, now, wakep) ? OWNERSHIP_ASK : OWNERSHIP_NOTHING;
 	if (ownership_reached(o->since + wait + YIELD_DECIDED, now, wakep)) {   /* he does not answer: it stays here */
@@ -224,7 +224,7 @@ static enum ownership_action yielding(struct ownership *o, const struct ownershi
 static enum ownership_action stopping(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
 	if (o->rival && o->rival_at >= o->since)
-		return ownership_to_rival(o, v, now);
+		return ownership_to_rival(o, v->record, now);
 	if (o->guard_heard >= o->since || !v->served || v->mute) {   /* the record keeps our name: we come back, or the guard moves it */
 		ownership_enter(o, OWNERSHIP_IDLE, now);
 		return OWNERSHIP_NOTHING;
@@ -381,9 +381,22 @@ void ownership_looked(struct ownership *o, int status, int64_t now)
 	o->retry_at = o->unanswered ? now + OWNERSHIP_RETRY : o->retry_at;
 }
 
+/* We go on only until he is heard. That is at once: what he and we hear after it is his to answer. */
+static bool is_awaited(const struct ownership *o, const char *peer, const struct record *record)
+{
+	if (o->state == OWNERSHIP_MOVING)
+		return record && strcmp(record->successor, peer) == 0;
+	return o->state == OWNERSHIP_RELEASING || o->state == OWNERSHIP_STOPPING;
+}
+
 void ownership_claimed(struct ownership *o, const char *peer, const struct record *record, int64_t now)
 {
 	if (ownership_answers(o)) {
+		if (is_awaited(o, peer, record)) {
+			mem_replace(&o->rival, peer);
+			ownership_to_rival(o, record, now);
+			return;
+		}
 		if (!o->rival || strcmp(o->rival, peer) != 0) {
 			mem_replace(&o->rival, peer);
 			o->looked = false;

@@ -51,7 +51,7 @@ enum ownership_action ownership_settle_rivalry(struct ownership *o, const struct
 		return ownership_look(o, now);
 	if (!defends(o, v, api)) {
 		if (api && strcmp(v->record->holder, o->rival) == 0)
-			return ownership_to_rival(o, v, now);
+			return ownership_to_rival(o, v->record, now);
 		ownership_enter(o, api ? OWNERSHIP_RELEASING : OWNERSHIP_YIELDING, now);
 		return OWNERSHIP_NOTHING;
 	}

@@ -44,11 +44,11 @@ void ownership_enter(struct ownership *o, enum ownership_state state, int64_t no
 		o->fresh = o->doubted = false;
 }
 
-enum ownership_action ownership_to_rival(struct ownership *o, const struct ownership_view *v, int64_t now)
+enum ownership_action ownership_to_rival(struct ownership *o, const struct record *record, int64_t now)
 {
 	char *peer = mem_strdup(o->rival);
 	ownership_enter(o, OWNERSHIP_IDLE, now);
-	ownership_believe(o, peer, v->record);
+	ownership_believe(o, peer, record);
 	o->claimed_at = now;
 	free(peer);
 	return OWNERSHIP_NOTHING;

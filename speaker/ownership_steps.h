@@ -26,7 +26,7 @@ void ownership_forget_before(struct ownership *o);
 bool ownership_held_before(const struct ownership *o, const char *node);
 
 /* It is the rival's: silent. */
-enum ownership_action ownership_to_rival(struct ownership *o, const struct ownership_view *v, int64_t now);
+enum ownership_action ownership_to_rival(struct ownership *o, const struct record *record, int64_t now);
 
 /* ---- calls: one at a time ---- */
 

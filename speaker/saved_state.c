@@ -58,7 +58,7 @@ static json_t *nodes(const struct model *m)
 {
 	struct node_record_entry *e, *tmp;
 	size_t n = 0;
-	const struct node_record **sorted = mem_zalloc((HASH_COUNT(m->node_records) + 1) * sizeof(*sorted));
+	const struct node_record **sorted = mem_zalloc(HASH_COUNT(m->node_records) * sizeof(*sorted));
 	json_t *list = json_array();
 	HASH_ITER(hh, m->node_records, e, tmp)
 		sorted[n++] = e->record;

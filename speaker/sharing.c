@@ -15,7 +15,7 @@ struct sharing sharing_of(const struct service *s)
 	f.key = key && *key ? mem_strdup(key) : NULL;
 	f.backend = mem_strdup(s->local && s->selector ? s->selector : "");
 	f.n_ports = s->n_ports;
-	f.ports = mem_zalloc((s->n_ports + 1) * sizeof(*f.ports));
+	f.ports = mem_zalloc(s->n_ports * sizeof(*f.ports));
 	if (s->n_ports)
 		memcpy(f.ports, s->ports, s->n_ports * sizeof(*f.ports));
 	/* A Local one without a selector is Local all the same (MetalLB takes it for Cluster): its endpoints are its own. */
@@ -52,25 +52,25 @@ bool sharing_equal(const struct sharing *a, const struct sharing *b)
 bool sharing_allows(const struct sharing *a, const struct sharing *b, struct error *err)
 {
 	if (!b->key) {
-		error_set(err, 0, "existing service does not allow sharing (annotate both with %s)", ANNOTATION_SHARE);
+		error_say(err, "existing service does not allow sharing (annotate both with %s)", ANNOTATION_SHARE);
 		return false;
 	}
 	if (!a->key) {
-		error_set(err, 0, "new service does not allow sharing (annotate it with %s: %.100s)", ANNOTATION_SHARE, b->key);
+		error_say(err, "new service does not allow sharing (annotate it with %s: %.100s)", ANNOTATION_SHARE, b->key);
 		return false;
 	}
 	if (strcmp(a->key, b->key) != 0) {
-		error_set(err, 0, "sharing key \"%.60s\" does not match existing sharing key \"%.60s\"", a->key, b->key);
+		error_say(err, "sharing key \"%.60s\" does not match existing sharing key \"%.60s\"", a->key, b->key);
 		return false;
 	}
 	if (strcmp(a->backend, b->backend) != 0) {
-		error_set(err, 0, "backend key differs: one has externalTrafficPolicy Local, or both have and different selectors");
+		error_say(err, "backend key differs: one has externalTrafficPolicy Local, or both have and different selectors");
 		return false;
 	}
 	for (size_t i = 0; i < a->n_ports; i++)
 		for (size_t j = 0; j < b->n_ports; j++)
 			if (same_port(&a->ports[i], &b->ports[j])) {
-				error_set(err, 0, "port %s/%u is already in use there", a->ports[i].protocol, a->ports[i].port);
+				error_say(err, "port %s/%u is already in use there", a->ports[i].protocol, a->ports[i].port);
 				return false;
 			}
 	return true;

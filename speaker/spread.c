@@ -99,7 +99,7 @@ static size_t share(size_t addresses, size_t nodes)
 static size_t common_limit(const struct spread *s)
 {
 	size_t addresses = s->n_offers, n = 0;
-	bool *counted = mem_zalloc((s->n_nodes + 1) * sizeof(*counted));
+	bool *counted = mem_zalloc(s->n_nodes * sizeof(*counted));
 	for (size_t i = 0; i < s->n_listed; i++) {
 		uint32_t node = s->nodes[i];
 		if (counted[node])

@@ -11,6 +11,9 @@ struct error {
  * Control characters from foreign input are replaced by '?': the text stays one line. */
 int error_set(struct error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* The words alone, where the outcome is said otherwise. */
+#define error_say(err, ...) ((void)error_set((err), 0, __VA_ARGS__))
+
 /* Puts "<prefix>: " before the text. */
 void error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

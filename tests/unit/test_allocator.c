@@ -133,6 +133,8 @@ static void chooses(void **state)
 		{"not the first or last of a CIDR", .pools = {{"p", "'addresses': ['10.0.0.0/31']"}}, .services = {{.name = "a"}, {.name = "b"}}, .plan = "a create 10.0.0.0; b create 10.0.0.1"},
 		{"avoidBuggyIPs", .pools = {{"p", "'addresses': ['10.0.0.254-10.0.1.1'], 'avoidBuggyIPs': true"}}, .services = {{.name = "a"}, {.name = "b"}, {.name = "c"}},
 		 .plan = "a create 10.0.0.254; b create 10.0.1.1; c settled (AllocationFailed)", .says = "no free address in pool p ("},
+		{"its own pool is full", .pools = {{"mine", "'addresses': ['10.0.0.1/32'], 'serviceAllocation': {'namespaces': ['shop']}"}}, .services = {{.name = "a"}},
+		 .records = {{.address = "10.0.0.1", .services = "a/b", .class = "other"}}, .plan = "a settled (AllocationFailed)", .says = "no free address in pool mine (1 of 1 in use)"},
 		{"the end of the address space", .pools = {{"p", "'addresses': ['255.255.255.254/31']"}}, .services = {{.name = "a"}, {.name = "b"}, {.name = "c"}},
 		 .plan = "a create 255.255.255.254; b create 255.255.255.255; c settled (AllocationFailed)"},
 		{"not ours: class", .services = {{.name = "a", .spec = ", 'loadBalancerClass': 'x/y'"}, {.name = "b", .spec = ", 'type': 'NodePort'"}}, .plan = ""},
@@ -190,7 +192,7 @@ static void requests(void **state)
 		{"long nonsense", .services = {{.name = "web", .annotations = IPS("10.0.0.10000000000000000000000000000000000000000000000000")}}, .plan = "web settled (AllocationFailed)", .says = "is not an IP address"},
 		{"two of a family", .services = {{.name = "web", .annotations = IPS("10.0.0.3,10.0.0.2")}}, .plan = "web settled (AllocationFailed)", .says = "two addresses of one family"},
 		{"three", .services = {{.name = "web", .annotations = IPS("10.0.0.3,fd00::1,fd00::2"), .spec = DUAL}}, .plan = "web settled (AllocationFailed)", .says = "at most one address per family"},
-		{"the wrong family", .services = {{.name = "web", .annotations = IPS("fd00::1")}}, .plan = "web settled (AllocationFailed)", .says = "do not match the ipFamily"},
+		{"the wrong family", .services = {{.name = "web", .annotations = IPS("fd00::1")}}, .plan = "web settled (AllocationFailed)", .says = "requested address(es) fd00::1 do not match the ipFamily"},
 		{"in no pool", .services = {{.name = "web", .annotations = IPS("10.0.0.9")}}, .plan = "web settled (AllocationFailed)", .says = "10.0.0.9 is in no pool"},
 		{"a buggy one", .pools = {{"p", "'addresses': ['10.0.0.0/24'], 'avoidBuggyIPs': true"}}, .services = {{.name = "web", .annotations = IPS("10.0.0.255")}},
 		 .plan = "web settled (AllocationFailed)", .says = "10.0.0.255 is in no pool"},
@@ -245,6 +247,15 @@ static void keeps(void **state)
 		 .plan = "web status 10.0.0.2 of p (nolbIPsIPFamily)"},
 		{"no cluster IP any more: cleared", .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.3", .spec = ", 'clusterIPs': ['None']"}}, .records = {{.address = "10.0.0.3"}},
 		 .plan = "web status of nothing (noclusterIPsIPFamily)", .says = "it has no cluster IP of a known family"},
+		{"one of its two is in no pool any more", .services = {{.name = "web", .annotations = FROM("p"), .ips = "10.0.0.3,fd00::9", .spec = DUAL ", 'ipFamilyPolicy': 'PreferDualStack'"}}, .records = {{.address = "10.0.0.3"}, {.address = "fd00::9"}},
+		 .plan = "web status 10.0.0.3 of p"},
+		{"its pool is broken: it keeps what it has", .pools = {{"q", "'addresses': ['10.1.0.0/24']"}, {"z", "'addresses': ['10.0.0.1-10.0.0.3', '10.1.0.0/24']"}}, .services = {{.name = "web", .annotations = FROM("z"), .ips = "10.0.0.3"}},
+		 .records = {{.address = "10.0.0.3"}}, .plan = "web settled"},
+		{"... also when it asks for that pool", .pools = {{"q", "'addresses': ['10.1.0.0/24']"}, {"z", "'addresses': ['10.0.0.1-10.0.0.3', '10.1.0.0/24']"}}, .services = {{.name = "web", .annotations = FROM("z") ", " ASKS("z"), .ips = "10.0.0.3"}},
+		 .records = {{.address = "10.0.0.3"}}, .plan = "web settled"},
+		{"... but not when it asks for another one", .pools = {{"q", "'addresses': ['10.1.0.0/24']"}, {"z", "'addresses': ['10.0.0.1-10.0.0.3', '10.1.0.0/24']"}}, .services = {{.name = "web", .annotations = FROM("z") ", " ASKS("q"), .ips = "10.0.0.3"}},
+		 .records = {{.address = "10.0.0.3"}}, .plan = "web create 10.1.0.0 (ClearAssignment)"},
+		{"what only a record names is not missed", .services = {{.name = "web"}}, .records = {{.address = "10.9.9.9"}}, .plan = "web create 10.0.0.1; surplus 10.9.9.9"},
 		{"no cluster IP", .services = {{.name = "web", .spec = ", 'clusterIPs': []"}}, .plan = "web settled (noclusterIPsIPFamily)", .says = "it has no cluster IP"},
 	};
 	(void)state;
@@ -483,6 +494,33 @@ static void what_sharing_is_of(void **state)
 		sharing_free(&of[i]);
 }
 
+/* Each refusal is said in its own words: they go into an Event. */
+static void why_not_shared(void **state)
+{
+	static const char TWO_PORTS[] = ", 'ports': [{'port': 90}, {'port': 80}]";
+	static const struct { struct support_service new, old; const char *why; } CASES[] = {
+		{{.annotations = SHARED("10.0.0.1")}, {.annotations = ""}, "existing service does not allow sharing (annotate both with metallb.io/allow-shared-ip)"},
+		{{.annotations = ""}, {.annotations = SHARED("10.0.0.1")}, "new service does not allow sharing (annotate it with metallb.io/allow-shared-ip: "},
+		{{.annotations = SHARED("10.0.0.1")}, {.annotations = "'" ANNOTATION_SHARE "': 'other'"}, "does not match existing sharing key \"other\""},
+		{{.annotations = SHARED("10.0.0.1")}, {.annotations = SHARED("10.0.0.1"), .spec = LOCAL}, "backend key differs"},
+		{{.annotations = SHARED("10.0.0.1")}, {.annotations = SHARED("10.0.0.1")}, "port TCP/80 is already in use there"},
+		{{.annotations = SHARED("10.0.0.1"), .spec = TWO_PORTS}, {.annotations = SHARED("10.0.0.1")}, "port TCP/80 is already in use there"},
+		{{.annotations = SHARED("10.0.0.1")}, {.annotations = SHARED("10.0.0.1"), .spec = TWO_PORTS}, "port TCP/80 is already in use there"},
+		{{.annotations = SHARED("10.0.0.1")}, {.annotations = SHARED("10.0.0.1"), .spec = PORT_81}, NULL}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct service *new = support_service_new(CASES[i].new), *old = support_service_new(CASES[i].old);
+		struct sharing a = sharing_of(new), b = sharing_of(old);
+		struct error why = {""};
+		if (sharing_allows(&a, &b, &why) != !CASES[i].why || !strstr(why.text, CASES[i].why ? CASES[i].why : ""))
+			fail_msg("case %zu: \"%s\"", i, why.text);
+		sharing_free(&a);
+		sharing_free(&b);
+		service_free(new);
+		service_free(old);
+	}
+}
+
 /* Two with externalTrafficPolicy Local and no selector have endpoints of their own: they do not share. */
 static void local_without_selector(void **state)
 {
@@ -545,7 +583,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chooses), cmocka_unit_test(pools), cmocka_unit_test(requests), cmocka_unit_test(keeps), cmocka_unit_test(crashes),
-		cmocka_unit_test(two_families), cmocka_unit_test(exhaustion), cmocka_unit_test(reservations), cmocka_unit_test(foreign_writes), cmocka_unit_test(waiters), cmocka_unit_test(what_sharing_is_of), cmocka_unit_test(local_without_selector),
+		cmocka_unit_test(two_families), cmocka_unit_test(exhaustion), cmocka_unit_test(reservations), cmocka_unit_test(foreign_writes), cmocka_unit_test(waiters), cmocka_unit_test(what_sharing_is_of), cmocka_unit_test(why_not_shared), cmocka_unit_test(local_without_selector),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -434,9 +434,12 @@ static void belief_in_vain(void **state)
 	assert_int_equal(step_with(&o, v, NOW + 2200 * CLOCK_MS), OWNERSHIP_NOTHING);
 	assert_string_equal(ownership_holder(&o, r), "b");
 	assert_int_equal(step_with(&o, v, NOW + 4060 * CLOCK_MS), OWNERSHIP_ASK);
-	assert_int_equal(step_with(&o, v, NOW + 4160 * CLOCK_MS - 1), OWNERSHIP_NOTHING);
+	ownership_claimed(&o, "b", r, NOW + 4060 * CLOCK_MS);   /* in the same moment */
+	assert_int_equal(step_with(&o, v, NOW + 4160 * CLOCK_MS), OWNERSHIP_NOTHING);
+	assert_int_equal(step_with(&o, v, NOW + 6060 * CLOCK_MS), OWNERSHIP_ASK);
+	assert_int_equal(step_with(&o, v, NOW + 6160 * CLOCK_MS - 1), OWNERSHIP_NOTHING);
 	assert_string_equal(ownership_holder(&o, r), "b");
-	assert_int_equal(step_with(&o, v, NOW + 4160 * CLOCK_MS), OWNERSHIP_LOOK);
+	assert_int_equal(step_with(&o, v, NOW + 6160 * CLOCK_MS), OWNERSHIP_LOOK);
 	assert_string_equal(ownership_holder(&o, r), "x");
 	ownership_free(&o);
 	record_free(r);

@@ -348,6 +348,32 @@ static void releases_to_nobody(void **state)
 	}
 }
 
+/* Who only goes on until another is heard stops there and then, not at the next evaluation. */
+static void stops_when_heard(void **state)
+{
+	static const struct { enum ownership_state in; const char *successor, *rival; enum ownership_state to; } CASES[] = {
+		{OWNERSHIP_MOVING, "b", "b", OWNERSHIP_IDLE}, {OWNERSHIP_MOVING, "b", "c", OWNERSHIP_MOVING}, {OWNERSHIP_MOVING, NULL, "b", OWNERSHIP_MOVING},
+		{OWNERSHIP_RELEASING, NULL, "b", OWNERSHIP_IDLE}, {OWNERSHIP_STOPPING, NULL, "b", OWNERSHIP_IDLE},
+		{OWNERSHIP_OWNED, "b", "b", OWNERSHIP_OWNED}, {OWNERSHIP_YIELDING, "b", "b", OWNERSHIP_YIELDING}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(CASES[i].in);
+		struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "a", .successor = CASES[i].successor, .epoch = 3});
+		ownership_claimed(&o, CASES[i].rival, r, NOW);
+		assert_int_equal(o.state, CASES[i].to);
+		if (o.state == OWNERSHIP_IDLE) {
+			assert_true(o.claimed_at == NOW && !o.rival);
+			assert_string_equal(ownership_holder(&o, r), CASES[i].rival);
+		}
+		ownership_free(&o);
+		record_free(r);
+	}
+	struct ownership o = in_state(OWNERSHIP_MOVING);   /* its record has just gone */
+	ownership_claimed(&o, "b", NULL, NOW);
+	assert_int_equal(o.state, OWNERSHIP_MOVING);
+	ownership_free(&o);
+}
+
 /* Who was heard before that counts only when the record names him. */
 static void releases_to_whom(void **state)
 {
@@ -355,9 +381,11 @@ static void releases_to_whom(void **state)
 		{"b", NOW - MS, OWNERSHIP_IDLE}, {"c", NOW - MS, OWNERSHIP_RELEASING}, {"c", NOW, OWNERSHIP_IDLE}};
 	(void)state;
 	for (size_t i = 0; i < COUNT(CASES); i++) {
-		struct ownership o = in_state(OWNERSHIP_RELEASING);
+		struct ownership o = in_state(CASES[i].at < NOW ? OWNERSHIP_OWNED : OWNERSHIP_RELEASING);
 		struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "b", .epoch = 3});
 		ownership_claimed(&o, CASES[i].rival, r, CASES[i].at);
+		if (CASES[i].at < NOW)
+			o.state = OWNERSHIP_RELEASING;
 		step(&o, (struct scene){"b", "b a", .fate = HOLDER_PRESENT}, NOW + MS);
 		assert_int_equal(o.state, CASES[i].to);
 		if (o.state == OWNERSHIP_IDLE)
@@ -400,6 +428,11 @@ static void is_summoned(void **state)
 		s.holder = CASES[i].mine ? "a" : "b";
 		assert_int_equal(step(&o, s, now + 2 * MS), OWNERSHIP_NOTHING);
 		assert_string_equal(ownership_state_name(o.state), ownership_state_name(CASES[i].to));
+		if (looks && CASES[i].status == 0) {   /* he goes on asking: the API server is asked again, too */
+			for (unsigned k = 1; k <= 5; k++)
+				ownership_asked(&o, "b", now + CLOCK_S + k * 20 * MS);
+			assert_int_equal(step(&o, s, now + CLOCK_S + 100 * MS), OWNERSHIP_LOOK);
+		}
 		ownership_free(&o);
 		record_free(r);
 	}
@@ -694,6 +727,21 @@ static void hanging_write(void **state)
 		assert_true(wake == at + MS);
 		assert_true(o.retry_at == (written > 0 ? at + CLOCK_S : at));
 		assert_int_equal(step(&o, s, at + MS), OWNERSHIP_LOOK);
+		/* What is written after a look is a write. */
+		if (written < 0) {
+			struct ownership w = in_state(OWNERSHIP_OWNED);
+			w.since = NOW - 10 * CLOCK_S;
+			mem_replace(&w.from, "x");
+			mem_replace(&w.before[0], "x");
+			ownership_claimed(&w, "b", NULL, NOW);
+			assert_int_equal(step(&w, s, NOW), OWNERSHIP_LOOK);
+			ownership_looked(&w, 200, NOW + MS);
+			assert_int_equal(step(&w, s, NOW + MS), OWNERSHIP_WRITE);
+			assert_int_equal(step(&w, s, NOW + MS), OWNERSHIP_DEFEND);
+			ownership_claimed(&w, "b", NULL, NOW + 2 * MS);
+			acts_at(&w, s, NOW + 102 * MS, OWNERSHIP_ABANDON);
+			ownership_free(&w);
+		}
 		/* Nor does a look hang for longer than this, and then there is no API server. */
 		acts_at(&o, s, at + 201 * MS, OWNERSHIP_ABANDON);
 		assert_true(wake == at + 202 * MS && o.retry_at == at + 201 * MS + CLOCK_S);
@@ -708,7 +756,7 @@ int main(void)
 		cmocka_unit_test(takes_in_order), cmocka_unit_test(claims_in_order), cmocka_unit_test(claims_and_answers), cmocka_unit_test(plans_begin_anew), cmocka_unit_test(gone_in_order),
 		cmocka_unit_test(whom_it_overwrites), cmocka_unit_test(belief_ends), cmocka_unit_test(dead_but_heard),
 		cmocka_unit_test(guards_when_unheard), cmocka_unit_test(guard_leaves), cmocka_unit_test(guard_ends), cmocka_unit_test(releases),
-		cmocka_unit_test(releases_to_whom), cmocka_unit_test(releases_to_nobody), cmocka_unit_test(is_summoned), cmocka_unit_test(yields_not_to_the_record), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets), cmocka_unit_test(wars),
+		cmocka_unit_test(stops_when_heard), cmocka_unit_test(releases_to_whom), cmocka_unit_test(releases_to_nobody), cmocka_unit_test(is_summoned), cmocka_unit_test(yields_not_to_the_record), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets), cmocka_unit_test(wars),
 		cmocka_unit_test(defends_with_pauses), cmocka_unit_test(rank_decides), cmocka_unit_test(record_decides), cmocka_unit_test(race_ends), cmocka_unit_test(look_unanswered),
 		cmocka_unit_test(writes_again), cmocka_unit_test(claim_fails), cmocka_unit_test(hanging_write)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
