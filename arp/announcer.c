@@ -110,7 +110,7 @@ void announcer_start(struct announcer *a, uint32_t address, int64_t now)
 	if (!e) {
 		e = mem_zalloc(sizeof(*e));
 		e->address = address;
-		e->probed_at = e->defended_at = INT64_MIN / 2;
+		e->probed_at = e->defended_at = CLOCK_LONG_AGO;
 		e->next.owner = e->extra.owner = e;
 		HASH_ADD(hh, a->entries, address, sizeof(e->address), e);
 	}
@@ -118,7 +118,7 @@ void announcer_start(struct announcer *a, uint32_t address, int64_t now)
 	e->step = 0;
 	e->pending = SCHEDULE[0].forms;
 	e->given = 0;
-	e->failed_at = INT64_MIN / 2;
+	e->failed_at = CLOCK_LONG_AGO;
 	due_queue_remove(&e->extra);
 	if (!waits)
 		queue(a, e, now);

@@ -52,7 +52,7 @@ struct census *census_new(const struct census_times *times)
 {
 	struct census *c = mem_zalloc(sizeof(*c));
 	c->times = times;
-	c->last = INT64_MIN / 2;
+	c->last = CLOCK_LONG_AGO;
 	c->deadline = CLOCK_NEVER;
 	return c;
 }
@@ -89,7 +89,7 @@ static struct entry *find_or_add(struct census *c, uint32_t address, int64_t now
 	e->address = address;
 	e->place = SIZE_MAX;
 	e->known_since = now;
-	e->heard_at = e->stranger_at = e->quiet_at = e->asked_at = e->own_asked_at = e->unanswered_at = INT64_MIN / 2;
+	e->heard_at = e->stranger_at = e->quiet_at = e->asked_at = e->own_asked_at = e->unanswered_at = CLOCK_LONG_AGO;
 	HASH_ADD(hh, c->entries, address, sizeof(e->address), e);
 	return e;
 }
@@ -202,7 +202,7 @@ void census_void(struct census *c, uint32_t address)
 static int64_t due_at(const struct census *c, const struct entry *e)
 {
 	if (e->asks == 0)
-		return INT64_MIN / 2;
+		return CLOCK_LONG_AGO;
 	if (e->asks < c->times->questions)
 		return e->own_asked_at + c->times->answer_wait;
 	return e->own_asked_at + (e->stranger ? c->times->silence / 6 : c->times->renew);

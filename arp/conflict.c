@@ -25,8 +25,8 @@ const char *conflict_state_name(enum conflict_state state)
 
 void conflict_init(struct conflict *c, const struct conflict_times *times, bool give_up)
 {
-	*c = (struct conflict){.times = times, .give_up = give_up, .next = CLOCK_NEVER, .ask_at = CLOCK_NEVER, .reported_at = INT64_MIN / 2,
-			       .conflict_at = INT64_MIN / 2, .defended_at = INT64_MIN / 2};
+	*c = (struct conflict){.times = times, .give_up = give_up, .next = CLOCK_NEVER, .ask_at = CLOCK_NEVER, .reported_at = CLOCK_LONG_AGO,
+			       .conflict_at = CLOCK_LONG_AGO, .defended_at = CLOCK_LONG_AGO};
 }
 
 bool conflict_answers(const struct conflict *c)
@@ -55,8 +55,8 @@ unsigned conflict_start(struct conflict *c, enum conflict_claim claim, int64_t n
 		return 0;
 	c->claim = claim;
 	c->reported = c->second = false;
-	c->reported_at = INT64_MIN / 2;
-	c->conflict_at = INT64_MIN / 2;
+	c->reported_at = CLOCK_LONG_AGO;
+	c->conflict_at = CLOCK_LONG_AGO;
 	switch (claim) {
 	case CONFLICT_CLAIM_PROBE:
 		enter(c, CONFLICT_PROBING, now + (int64_t)((double)c->times->probe_wait * random));

@@ -17,7 +17,6 @@
 #define DOWN_FAST 8               /* of the nodes that are down so many are asked every T, of the rest one a second */
 #define HOSTS 4
 #define HOST_FRESH (60 * CLOCK_S)
-#define LONG_AGO (INT64_MIN / 2)     /* so long ago that differences do not overflow */
 
 enum phase { IDLE, EXPECTING, ROUND };
 
@@ -81,7 +80,7 @@ struct liveness *liveness_new(const char *name, int64_t interval)
 	sha256(l->name, strlen(l->name), l->hash);
 	l->interval = interval;
 	l->expected_step = CLOCK_NEVER;
-	l->last_answer = l->evidence_asked = l->asked_at = l->missed_at = LONG_AGO;
+	l->last_answer = l->evidence_asked = l->asked_at = l->missed_at = CLOCK_LONG_AGO;
 	return l;
 }
 
@@ -258,7 +257,7 @@ void liveness_set_peers(struct liveness *l, const struct liveness_peer *peers, s
 			if (same_place(&l->peers[j].is, &peers[i]))
 				*p = l->peers[j];
 		if (!*p->is.name)
-			*p = (struct peer){.unknown_since = now, .last_heard = LONG_AGO, .alarm_heard = LONG_AGO};
+			*p = (struct peer){.unknown_since = now, .last_heard = CLOCK_LONG_AGO, .alarm_heard = CLOCK_LONG_AGO};
 		p->is = peers[i];
 		sha256(p->is.name, strlen(p->is.name), p->hash);
 	}
@@ -478,7 +477,7 @@ int64_t liveness_deadline(const struct liveness *l)
 {
 	int64_t at = CLOCK_NEVER;
 	if (l->moved)
-		return LONG_AGO;   /* step at once */
+		return CLOCK_LONG_AGO;   /* step at once */
 	if (!l->address)
 		return at;
 	for (size_t i = 0; i < l->n; i++)

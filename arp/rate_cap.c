@@ -16,7 +16,7 @@ struct rate_cap *rate_cap_new(unsigned rate)
 	struct rate_cap *c = mem_zalloc(sizeof(*c) + rate * sizeof(c->sent[0]));
 	c->rate = rate;
 	for (unsigned i = 0; i < rate; i++)
-		c->sent[i] = INT64_MIN / 2;
+		c->sent[i] = CLOCK_LONG_AGO;
 	return c;
 }
 

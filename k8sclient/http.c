@@ -481,7 +481,7 @@ static void finish(struct http_transfer *t)
 				     .body = &t->received};
 	/* Old secrets may be the reason: the next request looks at the files again. */
 	if (result.status == 401 || result.error == -EPROTO)
-		t->http->credentials->checked = INT64_MIN / 2;
+		t->http->credentials->checked = CLOCK_LONG_AGO;
 	if (result.status == 401 && t->generation == t->http->credentials->generation)
 		exec_plugin_refused(t->http->plugin);
 	t->on_done(t->data, &result);

@@ -9,7 +9,7 @@
 void leader_init(struct leader *l, const char *identity)
 {
 	*l = (struct leader){.identity = identity, .duration = 15 * CLOCK_S, .renew_deadline = 10 * CLOCK_S, .retry = 2 * CLOCK_S,
-			     .confirmed = INT64_MIN / 2};
+			     .confirmed = CLOCK_LONG_AGO};
 }
 
 void leader_free(struct leader *l)

@@ -122,7 +122,7 @@ void l2_status_init(struct l2_status **sp, uv_loop_t *loop, const struct l2_stat
 	s->config = *config;
 	s->plan = l2_status_plan_new(config->node, config->pod_name, config->pod_uid);
 	s->path = mem_printf("/apis/metallb.io/v1beta1/namespaces/%s/servicel2statuses", cluster_namespace(config->cluster));
-	s->looked_at = INT64_MIN / 2;
+	s->looked_at = CLOCK_LONG_AGO;
 	deadline_init(&s->timer, loop, on_time, s);
 	*sp = s;
 }

@@ -248,7 +248,7 @@ void metrics_auth_init(struct metrics_auth **authp, uv_loop_t *loop, struct api 
 {
 	struct metrics_auth *auth = mem_zalloc(sizeof(*auth));
 	auth->api = api;
-	auth->second = auth->said_at = INT64_MIN / 2;
+	auth->second = auth->said_at = CLOCK_LONG_AGO;
 	deadline_init(&auth->overdue, loop, on_overdue, auth);
 	*authp = auth;
 }

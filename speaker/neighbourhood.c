@@ -547,7 +547,7 @@ void neighbourhood_init(struct neighbourhood **np, uv_loop_t *loop, const struct
 	n->times = config->times ? config->times : &NEIGHBOURHOOD_TIMES;
 	n->acquaintances = acquaintances_new(n->times->acquaintances);
 	n->kernels = kernel_suspects_new(n->times->kernels);
-	n->nodes_asked_at = INT64_MIN / 2;
+	n->nodes_asked_at = CLOCK_LONG_AGO;
 	n->duty = census_duty_new(config->node, n->times->duty);
 	n->seen_revision = cluster_model(config->cluster)->revision - 1;
 	n->seen_scenery = model_scenery(cluster_model(config->cluster)) - 1;

@@ -265,7 +265,7 @@ static struct ownership_view view_of(struct owned_address *o, const struct recor
 	const struct model *m = model_of(o);
 	const struct segment *s = segment_for(o);
 	struct ownership_view v = {.me = node_of(o), .record = r, .leaving = context->leaving, .api = cluster_api_answers(context->cluster),
-				   .interval = context->options->liveness_interval, .connected = s && segment_connected(s), .watched_at = s ? segment_watched_at(s) : INT64_MIN / 2};
+				   .interval = context->options->liveness_interval, .connected = s && segment_connected(s), .watched_at = s ? segment_watched_at(s) : CLOCK_LONG_AGO};
 	view_candidates(o, s, &v, up);
 	if (!r)
 		return v;

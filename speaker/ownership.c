@@ -24,7 +24,6 @@
 #define STOP_UNGUARDED (700 * CLOCK_MS) /* nobody guards this one: it is moved */
 #define REFUSAL (5 * CLOCK_S)           /* by then our note of the stranger has gone round */
 #define INSISTENCE (500 * CLOCK_MS)     /* questions that follow each other sooner count together */
-#define LONG_AGO (INT64_MIN / 2)
 
 const char *ownership_state_name(enum ownership_state state)
 {
@@ -34,9 +33,9 @@ const char *ownership_state_name(enum ownership_state state)
 
 void ownership_init(struct ownership *o, const struct address *a, int64_t now)
 {
-	*o = (struct ownership){.address = *a, .plan_at = CLOCK_NEVER, .since = now, .defended_at = LONG_AGO,
-				.war_began = LONG_AGO, .claimed_at = LONG_AGO, .guard_heard = LONG_AGO, .rival_at = LONG_AGO, .doubted_at = LONG_AGO,
-				.insisted_at = LONG_AGO, .epoch = -1};
+	*o = (struct ownership){.address = *a, .plan_at = CLOCK_NEVER, .since = now, .defended_at = CLOCK_LONG_AGO,
+				.war_began = CLOCK_LONG_AGO, .claimed_at = CLOCK_LONG_AGO, .guard_heard = CLOCK_LONG_AGO, .rival_at = CLOCK_LONG_AGO, .doubted_at = CLOCK_LONG_AGO,
+				.insisted_at = CLOCK_LONG_AGO, .epoch = -1};
 }
 
 void ownership_free(struct ownership *o)

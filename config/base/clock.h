@@ -8,6 +8,7 @@
 #define CLOCK_MS INT64_C(1000)
 #define CLOCK_S INT64_C(1000000)
 #define CLOCK_NEVER INT64_MAX
+#define CLOCK_LONG_AGO (INT64_MIN / 2)   /* before everything, and near enough that differences do not overflow */
 
 int64_t clock_now(void);   /* microseconds since boot */
 

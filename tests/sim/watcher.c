@@ -254,7 +254,7 @@ void watcher_init(struct watcher **watcherp, uv_loop_t *loop, struct turn *turn,
 	w->path = mem_strdup(config->path);
 	w->selector = mem_strdup(config->selector);
 	w->known = json_object();
-	w->listed_at = INT64_MIN / 2;
+	w->listed_at = CLOCK_LONG_AGO;
 	set_asked(w);
 	w->id = w->process->n_watchers++;
 	DL_APPEND(w->process->watchers, w);

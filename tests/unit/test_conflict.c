@@ -137,7 +137,7 @@ static void any_opponent(void **state)
 		struct conflict c;
 		bool give_up = seed % 2, answers = false;
 		unsigned random = seed * 2654435761u, probes = 0;
-		int64_t now = 0, defended = INT64_MIN / 2, last_probe = INT64_MIN / 2, wake = CLOCK_NEVER, started = 0;
+		int64_t now = 0, defended = CLOCK_LONG_AGO, last_probe = CLOCK_LONG_AGO, wake = CLOCK_NEVER, started = 0;
 		enum conflict_claim claim = CONFLICT_CLAIM_PROBE;
 		conflict_init(&c, &CONFLICT_TIMES, give_up);
 		for (int i = 0; i < 400; i++) {

@@ -392,10 +392,45 @@ static void vouched_for(void **state)
 	segment_free(s);
 }
 
+/* Who does not watch a node looks once, because of an alarm, and knows nothing of it a second later; sooner when it is heard. */
+static void verdict_of_a_passer_by(void **state)
+{
+	(void)state;
+	for (int heard = 0; heard < 3; heard++) {
+		struct segment *s = exact(3, 8);
+		size_t a = 0, x = 1;
+		while (view(s, a, x) != LIVENESS_UNKNOWN)
+			x++;
+		s->nodes[x].kernel = s->nodes[x].speaker = false;
+		while (when(s, a, x, LIVENESS_DEAD) == CLOCK_NEVER)
+			run(s, 100);
+		int64_t at = when(s, a, x, LIVENESS_DEAD);
+		if (heard) {
+			struct arp_frame late = {.eth_dst = s->nodes[a].is.mac, .eth_src = s->nodes[x].is.mac, .op = ARP_REPLY, .sha = s->nodes[x].is.mac,
+						 .spa = s->nodes[x].is.address, .tha = s->nodes[a].is.mac, .tpa = s->nodes[x].is.address};
+			if (heard == 1)
+				liveness_receive(s->nodes[a].core, &late, s->now);
+			else
+				liveness_reset(s->nodes[a].core, s->now);
+			tend(s, a);
+			assert_int_equal(view(s, a, x), LIVENESS_UNKNOWN);
+			s->n_said = 0;
+			run(s, 2 * CLOCK_S);
+			assert_true(when(s, a, x, LIVENESS_UNKNOWN) == CLOCK_NEVER);   /* it is not said once more */
+		} else {
+			run(s, at + CLOCK_S - 1 - s->now);
+			assert_int_equal(view(s, a, x), LIVENESS_DEAD);
+			run(s, 1);
+			assert_int_equal(view(s, a, x), LIVENESS_UNKNOWN);
+		}
+		segment_free(s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(verdicts), cmocka_unit_test(course_of_a_round), cmocka_unit_test(late_answer), cmocka_unit_test(whom_it_asks_for_proof),
 					   cmocka_unit_test(halves), cmocka_unit_test(hosts), cmocka_unit_test(new_table), cmocka_unit_test(too_late), cmocka_unit_test(connected), cmocka_unit_test(undecided),
-					   cmocka_unit_test(interval), cmocka_unit_test(cold), cmocka_unit_test(vouched_for)};
+					   cmocka_unit_test(interval), cmocka_unit_test(cold), cmocka_unit_test(vouched_for), cmocka_unit_test(verdict_of_a_passer_by)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
