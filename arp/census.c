@@ -144,7 +144,6 @@ void census_want(struct census *c, const uint32_t *addresses, size_t n, int64_t 
 		e->place = i;
 		if (!e->wanted)
 			e->asks = 0;
-		e->wanted = true;
 	}
 	HASH_ITER(hh, c->entries, e, tmp) {
 		settle(e, now);

@@ -542,6 +542,18 @@ static void failures(void **state)
 	announcer_free(a);
 }
 
+/* Also in the first moment of all. */
+static void first_failure(void **state)
+{
+	struct announcement due[8];
+	struct announcer *a = announcer_new(NULL, 0, 0);
+	(void)state;
+	announcer_start(a, VIP, 0);
+	fail_all(a, due, announcer_due(a, 0, due, 8), 0);
+	assert_int_equal(announcer_deadline(a), 10 * CLOCK_MS);
+	announcer_free(a);
+}
+
 /* Twice the longest pause without a failure: what fails then is tried soon again. */
 static void failures_are_forgotten(void **state)
 {
@@ -648,7 +660,7 @@ int main(void)
 		cmocka_unit_test(late_wake_up), cmocka_unit_test(late_refreshes_are_not_made_up), cmocka_unit_test(refreshes_are_spread),
 		cmocka_unit_test(limits), cmocka_unit_test(extra_leaves_the_schedule_alone), cmocka_unit_test(begun_anew_with_an_extra), cmocka_unit_test(directed), cmocka_unit_test(hosts_go),
 		cmocka_unit_test(five_hundred_at_once), cmocka_unit_test(five_hundred_under_a_cap), cmocka_unit_test(taken_one_by_one), cmocka_unit_test(first_overtakes),
-		cmocka_unit_test(failures), cmocka_unit_test(failures_are_forgotten), cmocka_unit_test(random_history),
+		cmocka_unit_test(failures), cmocka_unit_test(first_failure), cmocka_unit_test(failures_are_forgotten), cmocka_unit_test(random_history),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

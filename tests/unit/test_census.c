@@ -123,6 +123,21 @@ static void an_answer_ends_it(void **state)
 	census_free(c);
 }
 
+/* One of ours answers two questions at once: neither has stayed unanswered. */
+static void an_answer_is_to_all_that_are_open(void **state)
+{
+	(void)state;
+	struct census *c = census_new(&TIMES);
+	census_asked(c, 7, 0);
+	census_asked(c, 7, 1000);
+	census_heard(c, 7, false, 1500);
+	assert_false(census_is_free(c, 7, 5000));
+	census_asked(c, 7, 5000);
+	census_asked(c, 7, 6000);
+	assert_true(census_is_free(c, 7, 9000));
+	census_free(c);
+}
+
 static void two_at_once_count_once(void **state)
 {
 	(void)state;
@@ -320,7 +335,7 @@ static void defaults(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(questions_and_their_pace), cmocka_unit_test(in_the_order_of_need), cmocka_unit_test(a_new_one_goes_first), cmocka_unit_test(evidence),
-					   cmocka_unit_test(an_answer_ends_it), cmocka_unit_test(two_at_once_count_once), cmocka_unit_test(silence_of_a_stranger),
+					   cmocka_unit_test(an_answer_ends_it), cmocka_unit_test(an_answer_is_to_all_that_are_open), cmocka_unit_test(two_at_once_count_once), cmocka_unit_test(silence_of_a_stranger),
 					   cmocka_unit_test(strangers_are_asked_more_often), cmocka_unit_test(gone_from_an_address_in_use), cmocka_unit_test(flood),
 					   cmocka_unit_test(kinds_of_evidence), cmocka_unit_test(wanted_again), cmocka_unit_test(pace_of_many), cmocka_unit_test(defaults)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
