@@ -98,12 +98,12 @@ void advertisement_free(struct advertisement *ad)
 	free(ad);
 }
 
-bool advertisement_selects_pool(const struct advertisement *ad, const struct pool *pool)
+bool advertisement_selects_pool(const struct advertisement *ad, const struct object_meta *pool)
 {
 	if (ad->n_pools == 0 && ad->pool_selectors.n == 0)
 		return true;
-	return strings_contain(ad->pools, ad->n_pools, pool->meta.name) ||
-	       selectors_match(&ad->pool_selectors, &pool->meta.labels, false);
+	return strings_contain(ad->pools, ad->n_pools, pool->name) ||
+	       selectors_match(&ad->pool_selectors, &pool->labels, false);
 }
 
 bool advertisement_selects_node(const struct advertisement *ad, const struct labels *node_labels)

@@ -31,7 +31,7 @@ int advertisement_decode(const json_t *object, struct advertisement **adp, struc
 struct advertisement *advertisement_for_all(void);
 void advertisement_free(struct advertisement *ad);
 
-bool advertisement_selects_pool(const struct advertisement *ad, const struct pool *pool);
+bool advertisement_selects_pool(const struct advertisement *ad, const struct object_meta *pool);
 bool advertisement_selects_node(const struct advertisement *ad, const struct labels *node_labels);
 bool advertisement_selects_service(const struct advertisement *ad, const struct labels *service_labels);
 

@@ -192,7 +192,7 @@ static void end_complaints(struct controller_role *role, struct subject *subject
 static bool is_advertised(const struct model *m, const struct pool *pool, const struct service *s)
 {
 	for (size_t i = 0; i < m->n_advertisements; i++)
-		if (advertisement_selects_pool(m->advertisements[i], pool) && (!s || advertisement_selects_service(m->advertisements[i], &s->meta.labels)))
+		if (advertisement_selects_pool(m->advertisements[i], &pool->meta) && (!s || advertisement_selects_service(m->advertisements[i], &s->meta.labels)))
 			return true;
 	return false;
 }

@@ -39,7 +39,7 @@ const struct service *election_user(const struct model *m, const struct record *
 }
 
 /* Advertisements that cover pool, Service and node. */
-static size_t covering(const struct model *m, const struct pool *pool, const struct service *s, const struct labels *node_labels,
+static size_t covering(const struct model *m, const struct object_meta *pool, const struct service *s, const struct labels *node_labels,
 		       const struct advertisement **out, size_t max)
 {
 	size_t n = 0;
@@ -95,16 +95,17 @@ static const struct address *hashed(const struct model *m, const struct record *
 }
 
 /* Everything about one node and address; fills the candidate when it is eligible. */
-static enum election_refusal examine(const struct model *m, const struct record *r, const struct service *s, const struct pool *pool,
-				     const struct node *node, struct candidate *out)
+static enum election_refusal examine(const struct model *m, const struct record *r, const struct service *s, const struct node *node,
+				     struct candidate *out)
 {
+	const struct object_meta *pool = model_pool_object(m, &r->address, s);
 	const struct advertisement *ads[ADS_MAX];
 	const struct node_record *record = model_links_of(m, node->meta.name);
 	const struct node_link *link;
 	bool makeshift;
 	if (node->network_unavailable || (!m->ignore_exclude_label && labels_get(&node->meta.labels, LABEL_EXCLUDE)))
 		return ELECTION_NODE_EXCLUDED;
-	size_t n_ads = covering(m, pool, s, &node->meta.labels, ads, ADS_MAX);
+	size_t n_ads = pool ? covering(m, pool, s, &node->meta.labels, ads, ADS_MAX) : 0;
 	if (n_ads == 0)
 		return ELECTION_NO_ADVERTISEMENT;
 	if (!model_has_endpoint(m, s->meta.key, s->local ? node->meta.name : NULL))
@@ -127,7 +128,6 @@ static enum election_refusal examine(const struct model *m, const struct record 
 static enum election_refusal examine_all(const struct model *m, const struct record *r, const struct node *node, struct candidate *out)
 {
 	enum election_refusal refusal = ELECTION_NO_SERVICE;
-	const struct pool *pool = model_pool_of(m, &r->address);
 	bool eligible = false;
 	if (r->address.family != ADDRESS_V4)   /* NDP comes later; the allocator says so to the user */
 		return ELECTION_NO_LINK;
@@ -136,7 +136,7 @@ static enum election_refusal examine_all(const struct model *m, const struct rec
 		if (!s || !uses(m, s, r))
 			continue;
 		struct candidate one;
-		refusal = pool ? examine(m, r, s, pool, node, out ? &one : NULL) : ELECTION_NO_ADVERTISEMENT;
+		refusal = examine(m, r, s, node, out ? &one : NULL);
 		if (refusal != ELECTION_ELIGIBLE)
 			continue;
 		if (!eligible && out)   /* the first decides about links (election_links) */
@@ -311,18 +311,18 @@ size_t election_candidates(const struct model *m, const struct record *r, struct
 size_t election_links(const struct model *m, const struct record *r, const struct node_record *node, const struct node_link **links, size_t max)
 {
 	const struct advertisement *ads[ADS_MAX];
-	const struct pool *pool = model_pool_of(m, &r->address);
 	const struct node *n = model_node(m, node->node);
 	const struct service *chosen = NULL;
-	for (size_t i = 0; pool && n && i < r->n_services; i++) {
+	for (size_t i = 0; n && i < r->n_services; i++) {
 		const struct service *s = model_service(m, r->services[i]);
 		if (!s || !uses(m, s, r))
 			continue;
-		bool eligible = examine(m, r, s, pool, n, NULL) == ELECTION_ELIGIBLE;
+		bool eligible = examine(m, r, s, n, NULL) == ELECTION_ELIGIBLE;
 		if (eligible || !chosen)
 			chosen = s;
 		if (eligible)
 			break;
 	}
-	return chosen ? links_of(ads, covering(m, pool, chosen, &n->meta.labels, ads, ADS_MAX), &r->address, node, links, max, NULL) : 0;
+	const struct object_meta *pool = chosen ? model_pool_object(m, &r->address, chosen) : NULL;
+	return pool ? links_of(ads, covering(m, pool, chosen, &n->meta.labels, ads, ADS_MAX), &r->address, node, links, max, NULL) : 0;
 }

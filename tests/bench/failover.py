@@ -21,6 +21,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
@@ -117,7 +118,7 @@ def table(results):
 def complaints(every):
     """What was worse than promised, and how often."""
     failed = sum(outcome is None for outcome in every)
-    out = [f"{failed} runs could not be measured: the address did not settle"] if failed else []
+    out = [f"{failed} runs could not be measured; standard error says why"] if failed else []
     texts = [text for outcome in every if outcome for text in outcome.excess()]
     seen = sum(bool(outcome.excess()) for outcome in every if outcome)
     if texts:
@@ -154,6 +155,17 @@ def save(who, results, folder):
     (folder / f"failover-{who}.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
+def read_back(who, folders):
+    """What save() wrote in these folders, as one: {row: [Outcome or None]}."""
+    results = {}
+    for folder in folders:
+        file = folder / f"failover-{who}.json"
+        for name, every in (json.loads(file.read_text()) if file.exists() else {}).items():
+            kind = ROWS.get(name, Many)
+            results[name] = [seen and SimpleNamespace(**{**seen, "row": kind, "excess": lambda found=seen["excess"]: found}) for seen in every]
+    return {name: results[name] for name in [*ROWS, Many.name] if name in results}
+
+
 def measure(who, kind, names, runs, out):
     results = {}
     folder = Path(tempfile.mkdtemp(prefix="l2lb-bench-"))
@@ -178,7 +190,14 @@ def main():
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--row", help="comma separated names: " + ", ".join([*ROWS, Many.name]))
     parser.add_argument("--out", type=Path, default=TESTS.parent / "build" / "bench")
+    parser.add_argument("--report", nargs="+", type=Path, metavar="FOLDER", help="run nothing: one table of what was written to these folders before")
     options = parser.parse_args()
+    if options.report:
+        ours, theirs = (read_back(who, options.report) for who in ("l2lb", "MetalLB"))
+        print("\n".join(table(ours)))
+        if theirs:
+            print("\nbeside MetalLB, p50 / p90 / max in ms:\n" + "\n".join(beside(ours, {name: theirs[name] for name in ours if name in theirs})))
+        return
     names = options.row.split(",") if options.row else [*ROWS, Many.name]
     unknown = [name for name in names if name not in ROWS and name != Many.name]
     if unknown:

@@ -296,6 +296,9 @@ def test_one_bad_pool(home):
     assert home.address("after") == vip(170)
     assert stale(home) == 1
     home.answered_by(ip, owner)
+    home.stop(home.speakers[owner])
+    home.up(home.start_speaker(owner))
+    home.answered_by(ip, owner)
     home.serve("wants", annotations={"metallb.io/address-pool": "default-pool"})
     assert "default-pool" in home.wait_event(home.service("wants"), "AllocationFailed")["note"]
     home.kube.patch(pool, {"spec": {"addresses": ["192.168.122.100-192.168.122.150"]}})

@@ -8,6 +8,7 @@ Plugging it in loses what is on the wire in that moment, some milliseconds; take
 
 import itertools
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -19,7 +20,10 @@ _serial = itertools.count(1)
 
 
 class BadCable:
-    """loss in per cent and delay +- jitter in ms, each for both directions; everything is the member's again after end()."""
+    """loss in per cent and delay +- jitter in ms, each for both directions; everything is the member's again after end().
+    late_ms, then: by how much a frame was later than that, because the machine had no time for the cable."""
+
+    late_ms = None
 
     def __init__(self, lab, member, loss=10, delay=0, jitter=0, seed=1):
         self._lab, self._port, self._tap = lab, lab.members[member].ports["eth0"], f"cable{next(_serial)}"
@@ -31,7 +35,10 @@ class BadCable:
         lab.bridge_ip(f"link set {self._port} nomaster arp off", f"link set {self._tap} master {BRIDGE} up")
 
     def end(self):
-        proc.end(self._process)
+        if self.late_ms is not None:
+            return
+        proc.end(self._process, signal.SIGTERM)
+        self.late_ms = int(self._process.stdout.read())
         # The tap goes with its program.
         self._lab.bridge_ip(f"link set {self._port} arp on master {BRIDGE} up")
 

@@ -9,7 +9,7 @@ import time
 from lab import wire
 from lab.cable import BadCable
 from lab.kube import path, wait
-from lab.stage import Bound, Outcome, Row
+from lab.stage import Bound, Outcome, Row, Unmeasured
 
 
 class Dead(Row):
@@ -285,6 +285,9 @@ class Loss(Row):
         time.sleep(0.5)
 
     def check(self, stage, ips, outcome, asked):
+        self.cable.end()
+        if self.cable.late_ms > 50:
+            raise Unmeasured(f"the cable stood still for {self.cable.late_ms} ms: that was no loss of 10 %")
         macs = {answer for _, _, _, answers in asked[ips[0]]["spans"] for answer in answers}
         if macs - {stage.lab.mac(self.owner)}:
             outcome.wrong.append(f"somebody else answered, too: {sorted(macs)}")

@@ -23,6 +23,10 @@ LEAD_IN = 0.5   # watched before a fault, s
 STEADY = 0.5    # the end of each run in which everything must be as ever, s
 
 
+class Unmeasured(AssertionError):
+    """Another fault than the row's has happened: the lab was too slow for it."""
+
+
 @dataclass
 class Bound:
     """What a client may see; None: not promised. arp, traffic, doubles: ms, 0 for not a single one."""

@@ -3,7 +3,8 @@
  *
  *   badcable PORT TAP LOSS-PER-CENT DELAY-MS JITTER-MS SEED      each frame is DELAY +- JITTER late, so they may overtake
  *
- * Says "ready" when TAP is there; ends on SIGTERM or with its parent. */
+ * Says "ready" when TAP is there. Ends on SIGTERM, and says then by how many ms a frame was later than that at worst: a cable
+ * that stands still is another fault than a bad one. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -38,6 +40,8 @@ static struct queued queue[QUEUED_MAX];
 static size_t n_queued;
 static uint64_t random_state;
 static double loss, delay_ms, jitter_ms;
+static int64_t latest;           /* ns after a frame was due */
+static volatile sig_atomic_t ending;
 
 static _Noreturn void fail(const char *what)
 {
@@ -116,10 +120,17 @@ static void deliver(void)
 {
 	while (n_queued && queue[n_queued - 1].due <= now_ns()) {
 		struct queued *frame = &queue[--n_queued];
+		int64_t late = now_ns() - frame->due;
+		latest = late > latest ? late : latest;
 		/* A port that is down, or a full one, loses it. */
 		if (write(frame->to, frame->bytes, frame->length) < 0) {}
 		free(frame->bytes);
 	}
+}
+
+static void on_term(int number)
+{
+	ending = number;
 }
 
 int main(int argc, char **argv)
@@ -132,9 +143,10 @@ int main(int argc, char **argv)
 	loss = atof(argv[3]), delay_ms = atof(argv[4]), jitter_ms = atof(argv[5]);
 	random_state = strtoull(argv[6], NULL, 10) * 2 + 1;
 	struct pollfd ends[2] = {{.fd = open_port(argv[1]), .events = POLLIN}, {.fd = open_tap(argv[2]), .events = POLLIN}};
+	signal(SIGTERM, on_term);
 	printf("ready\n");
 	fflush(stdout);
-	for (;;) {
+	while (!ending) {
 		int64_t left = n_queued ? queue[n_queued - 1].due - now_ns() : 1000000000;
 		struct timespec patience = {.tv_sec = 0, .tv_nsec = left < 0 ? 0 : left > 999999999 ? 999999999 : left};
 		if (ppoll(ends, 2, &patience, NULL) < 0 && errno != EINTR)
@@ -147,4 +159,6 @@ int main(int argc, char **argv)
 			}
 		deliver();
 	}
+	printf("%lld\n", (long long)(latest / 1000000));
+	return 0;
 }

@@ -51,7 +51,7 @@ static void selects_pools(void **state)
 	labels_set(&p->meta.labels, "tier", "gold");
 	for (size_t i = 0; i < COUNT(ASKED); i++) {
 		struct advertisement *ad = advertisement(ASKED[i].spec);
-		if (advertisement_selects_pool(ad, p) != ASKED[i].selected)
+		if (advertisement_selects_pool(ad, &p->meta) != ASKED[i].selected)
 			fail_msg("%s: not %d", ASKED[i].spec, ASKED[i].selected);
 		advertisement_free(ad);
 	}
@@ -147,7 +147,7 @@ static void for_all(void **state)
 	struct labels none = {0};
 	struct pool *p;
 	assert_int_equal(pool_from_flag("1.2.3.0/24", 1, &p, NULL), 0);
-	assert_true(advertisement_selects_pool(ad, p));
+	assert_true(advertisement_selects_pool(ad, &p->meta));
 	assert_true(advertisement_selects_node(ad, &none));
 	assert_true(advertisement_selects_service(ad, &none));
 	assert_int_equal(advertisement_score(ad, &none), 0);

@@ -69,6 +69,7 @@ struct change {
 
 static void apply(struct model *m, const struct change *c)
 {
+	char name[] = "default-pool", uid[] = "u-pool";
 	m->ignore_exclude_label = c->ignore_exclude_label;
 	if (c->service.name)
 		support_service(m, c->service);
@@ -86,7 +87,9 @@ static void apply(struct model *m, const struct change *c)
 		model_drop_node_record(m, "node-worker-1");
 	if (c->pool)
 		model_drop_pool(m, "default-pool");
-	if (c->pool && *c->pool)
+	if (c->pool && strcmp(c->pool, "broken") == 0)
+		model_put_malformed_pool(m, &(struct object_meta){.name = name, .uid = uid}, "IPAddressPool default-pool: broken");
+	else if (c->pool && *c->pool)
 		support_pool(m, "other", c->pool);
 }
 
@@ -142,6 +145,11 @@ static const struct change CHANGES[] = {
 	{"the status shows another address", .service = {.name = "web", .version = 2, .ips = "192.168.122.101"}, .worker1 = ELECTION_NO_SERVICE, .nodes = ""},
 	/* the pool */
 	{"no pool", .pool = "", .worker1 = ELECTION_NO_ADVERTISEMENT, .nodes = ""},
+	{"a pool that is not in use: nobody loses an address by that", .service = {.name = "web", .version = 2, .annotations = "'" ANNOTATION_FROM_POOL "': 'default-pool'"}, .pool = "broken", .nodes = ALL},
+	{"... but not all pools", .service = {.name = "web", .version = 2, .annotations = "'" ANNOTATION_FROM_POOL "': 'other'"}, .pool = "broken", .worker1 = ELECTION_NO_ADVERTISEMENT, .nodes = ""},
+	{"... and not for whom nothing names it", .pool = "broken", .worker1 = ELECTION_NO_ADVERTISEMENT, .nodes = ""},
+	{"a pool without the address is no such", .service = {.name = "web", .version = 2, .annotations = "'" ANNOTATION_FROM_POOL "': 'default-pool'"}, .pool = "'addresses': ['10.0.0.0/24']",
+	 .worker1 = ELECTION_NO_ADVERTISEMENT, .nodes = ""},
 	{"a pool without the address", .pool = "'addresses': ['10.0.0.0/24']", .worker1 = ELECTION_NO_ADVERTISEMENT, .nodes = ""},
 };
 
