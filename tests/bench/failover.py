@@ -12,7 +12,8 @@ neighbour table; on each node a program answers these with its node's name. Of e
   moves               how often packets reached another node than before
 
 Each run has a new Service. Rows that last minutes run fewer times. A picture of each row's worst run (who answered when) is written
-to build/bench/, and all figures as JSON. With METALLB=1 (see metallb.py) the same rows run with MetalLB in our place afterwards.
+to build/bench/, and all figures as JSON. With METALLB=1 (see metallb.py) the same rows run with MetalLB in our place afterwards, and
+failover-beside.svg shows both.
 """
 
 import argparse
@@ -33,7 +34,7 @@ import svg  # noqa: E402
 from cluster.cluster import RealCluster, build  # noqa: E402
 from home import Home, ManyHome  # noqa: E402
 from lab.faults import ROWS, Many, fill, play_many  # noqa: E402
-from lab.netlab import HomeLab  # noqa: E402
+from lab.netlab import NODES, HomeLab  # noqa: E402
 from lab.stage import Stage, play  # noqa: E402
 
 COLUMNS = (("without an answer", "arp_ms", "arp"), ("traffic", "traffic_ms", "traffic"), ("two answers", "doubles_ms", "doubles"))
@@ -138,12 +139,34 @@ def beside(ours, theirs):
     return lines
 
 
-def draw(who, name, outcomes, nodes, folder):
-    """The worst run."""
+def worst_of(outcomes):
+    """(the run to draw, when its fault began); (None, 0) when none can be drawn."""
     worst = max((outcome for outcome in outcomes if outcome), key=lambda seen: (len(seen.excess()), seen.arp_ms, seen.traffic_ms), default=None)
     if not worst or not worst.lanes:
+        return None, 0
+    return worst, worst.marks[0][0] if worst.marks else worst.lanes[0][1][0][0]
+
+
+def draw_beside(ours, theirs, nodes, folder, before=0.5, after=8):
+    """Who answered ARP in the worst run of each row, both on one axis."""
+    lanes = []
+    for name, every in theirs.items():
+        for who, outcomes in (("l2lb", ours[name]), ("MetalLB", every)):
+            worst, zero = worst_of(outcomes)
+            if worst:
+                spans = [[max(first - zero, -before), min(last - zero, after), seen] for first, last, seen in worst.lanes[0][1]
+                         if last - zero > -before and first - zero < after]
+                lanes.append((f"{name}: {who}", spans))
+    if lanes:
+        title = "Who answered ARP for the address: the worst run of each fault"
+        (folder / "failover-beside.svg").write_text(svg.timeline(title, lanes, [(0, "the fault")], 0, nodes))
+
+
+def draw(who, name, outcomes, nodes, folder):
+    """The worst run."""
+    worst, zero = worst_of(outcomes)
+    if not worst:
         return
-    zero = worst.marks[0][0] if worst.marks else worst.lanes[0][1][0][0]
     title = f"{who}: {worst.row.title}; the worst of {len(outcomes)} runs"
     (folder / f"failover-{who}-{name}.svg").write_text(svg.timeline(title, worst.lanes, worst.marks[:14], zero, nodes))
 
@@ -210,6 +233,7 @@ def main():
     if metallb.programs():
         theirs = measure("MetalLB", metallb.MetalLBHome, [name for name in names if name != Many.name and not ROWS[name].ours_only],
                          options.runs, options.out)
+        draw_beside(ours, theirs, list(NODES), options.out)
         print("\nbeside MetalLB, p50 / p90 / max in ms:")
         print("\n".join(beside(ours, theirs)))
     else:
