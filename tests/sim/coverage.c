@@ -211,7 +211,7 @@ static const struct {
  * for: a process that ends does not change its mind (stopping > owned), and a segment first stops what was refused. */
 static const char *const STEPS[COVERAGE_CORES][12] = {
 	[COVERAGE_OWNERSHIP] = {"idle claiming check owned guarding", "claiming owned idle", "check idle owned", "owned idle releasing yielding moving stopping check refused",
-				"moving idle owned releasing check refused", "releasing idle owned check refused", "yielding idle owned check refused",
+				"moving idle owned releasing stopping check refused", "releasing idle owned check refused", "yielding idle owned check refused",
 				"stopping idle moving check refused", "guarding idle owned", "refused idle"},
 	[COVERAGE_CONFLICT] = {"none probing asking claimed", "probing none claimed doubt waiting refused", "asking none claimed doubt waiting defending",
 			       "doubt none claimed waiting refused defending", "waiting none claimed doubt refused defending", "claimed none defending",
