@@ -276,6 +276,7 @@ class Loss(Row):
     name, title = "loss", "10 % loss on the owner's port both ways, 10 +- 10 ms delay, 10 minutes"
     bound = Bound(doubles=0, moves=0)
     steady = False
+    cable = None
 
     def __init__(self, seconds=600):
         self.seconds = seconds
@@ -295,7 +296,8 @@ class Loss(Row):
             outcome.wrong.append("no question was lost: the cable is a good one")
 
     def end(self, stage):
-        self.cable.end()
+        if self.cable:
+            self.cable.end()
 
 
 class OneWay(Row):
