@@ -415,6 +415,11 @@ void ownership_claimed(struct ownership *o, const char *peer, const struct recor
 	o->plan_at = CLOCK_NEVER;   /* somebody was faster */
 }
 
+bool ownership_was_of(const struct ownership *o, const char *peer, const struct record *record)
+{
+	return ownership_answers(o) && (ownership_held_before(o, peer) || (record && record_held_before(record, peer)));
+}
+
 void ownership_asked(struct ownership *o, const char *peer, int64_t now)
 {
 	if (o->state != OWNERSHIP_IDLE || !o->believed || strcmp(o->believed, peer) != 0)

@@ -630,6 +630,25 @@ static void race_ends(void **state)
 	}
 }
 
+/* That he announces it proves that he lives only if it was his: two may both want what nobody had. */
+static void whose_it_was(void **state)
+{
+	static const struct { enum ownership_state in; const char *before, *previous, *peer; bool was; } CASES[] = {
+		{OWNERSHIP_OWNED, "x", NULL, "x", true}, {OWNERSHIP_OWNED, NULL, "x,b", "x", true}, {OWNERSHIP_OWNED, NULL, "b", "x", false},
+		{OWNERSHIP_OWNED, NULL, NULL, "x", false}, {OWNERSHIP_IDLE, NULL, "x", "x", false}, {OWNERSHIP_MOVING, "x", NULL, "b", false}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct ownership o = in_state(CASES[i].in);
+		struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "a", .previous = CASES[i].previous, .epoch = 3});
+		mem_replace(&o.before[0], CASES[i].before);
+		if (ownership_was_of(&o, CASES[i].peer, r) != CASES[i].was)
+			fail_msg("case %zu", i);
+		assert_true(ownership_was_of(&o, CASES[i].peer, NULL) == (CASES[i].was && CASES[i].before));
+		ownership_free(&o);
+		record_free(r);
+	}
+}
+
 /* No answer to the look is as good as no API; and the look is not repeated for the same one. */
 static void look_unanswered(void **state)
 {
@@ -757,7 +776,7 @@ int main(void)
 		cmocka_unit_test(whom_it_overwrites), cmocka_unit_test(belief_ends), cmocka_unit_test(dead_but_heard),
 		cmocka_unit_test(guards_when_unheard), cmocka_unit_test(guard_leaves), cmocka_unit_test(guard_ends), cmocka_unit_test(releases),
 		cmocka_unit_test(stops_when_heard), cmocka_unit_test(releases_to_whom), cmocka_unit_test(releases_to_nobody), cmocka_unit_test(is_summoned), cmocka_unit_test(yields_not_to_the_record), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets), cmocka_unit_test(wars),
-		cmocka_unit_test(defends_with_pauses), cmocka_unit_test(rank_decides), cmocka_unit_test(record_decides), cmocka_unit_test(race_ends), cmocka_unit_test(look_unanswered),
+		cmocka_unit_test(defends_with_pauses), cmocka_unit_test(rank_decides), cmocka_unit_test(record_decides), cmocka_unit_test(whose_it_was), cmocka_unit_test(race_ends), cmocka_unit_test(look_unanswered),
 		cmocka_unit_test(writes_again), cmocka_unit_test(claim_fails), cmocka_unit_test(hanging_write)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
