@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "config/base/clock.h"
 #include "config/base/fd.h"
 #include "config/base/log.h"
 #include "config/base/memory.h"
@@ -27,6 +28,7 @@ struct link {
 	pcap_t *pcap;
 	struct fd fd;
 	struct link_frame frames[BATCH];
+	int64_t wall_offset;                /* from the wall clock, by which the kernel stamps frames, to clock_now() */
 	size_t n;
 	int out;                            /* the socket that sends */
 	struct mmsghdr messages[BATCH];     /* each of one part, in outgoing[] */
@@ -44,11 +46,13 @@ static void record(u_char *user, const struct pcap_pkthdr *header, const u_char 
 	struct link_frame *f = &l->frames[l->n++];
 	f->len = header->caplen < LINK_FRAME ? header->caplen : LINK_FRAME;
 	memcpy(f->bytes, bytes, f->len);
+	f->at = header->ts.tv_sec * CLOCK_S + header->ts.tv_usec + l->wall_offset;
 }
 
 static int read_batch(struct link *l)
 {
 	l->n = 0;
+	l->wall_offset = clock_now() - clock_wall_ns() / 1000;
 	return pcap_dispatch(l->pcap, BATCH, record, (u_char *)l);
 }
 

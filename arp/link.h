@@ -14,6 +14,7 @@ struct link;
 
 struct link_frame {
 	size_t len;              /* bytes that came, at most LINK_FRAME of them kept */
+	int64_t at;              /* when it came, by clock_now(): it may have waited for us since */
 	uint8_t bytes[LINK_FRAME];
 };
 

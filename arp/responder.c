@@ -7,6 +7,7 @@
 struct owned {
 	uint32_t address;
 	bool guarded;        /* in the stead of `mac` */
+	int64_t since;       /* what came before is not ours to answer */
 	struct mac mac;
 	UT_hash_handle hh;
 };
@@ -98,12 +99,19 @@ bool responder_guards(const struct responder *r, uint32_t address)
 	return o && o->guarded;
 }
 
+void responder_since(struct responder *r, uint32_t address, int64_t at)
+{
+	struct owned *o = find(r, address);
+	if (o)
+		o->since = at;
+}
+
 size_t responder_count(const struct responder *r)
 {
 	return HASH_COUNT(r->owned);
 }
 
-enum responder_verdict responder_receive(const struct responder *r, const struct arp_frame *frame, struct arp_frame *reply)
+enum responder_verdict responder_receive(const struct responder *r, const struct arp_frame *frame, int64_t at, struct arp_frame *reply)
 {
 	bool for_us = mac_equal(&frame->eth_dst, &MAC_BROADCAST) || mac_equal(&frame->eth_dst, &r->mac);
 	if (!for_us || mac_equal(&frame->eth_src, &r->mac))
@@ -111,7 +119,7 @@ enum responder_verdict responder_receive(const struct responder *r, const struct
 	if (frame->spa && (find(r, frame->spa) || frame->op == ARP_REPLY || frame->spa == frame->tpa))
 		return RESPONDER_CLAIM;
 	const struct owned *o = frame->op == ARP_REQUEST && !mac_equal(&frame->sha, &r->mac) ? find(r, frame->tpa) : NULL;
-	if (!o)
+	if (!o || at < o->since)
 		return RESPONDER_IGNORE;
 	*reply = arp_answer(frame, o->guarded ? &o->mac : &r->mac);
 	reply->eth_src = r->mac;

@@ -29,7 +29,10 @@ void responder_guard(struct responder *r, uint32_t address, const struct mac *ow
 bool responder_guards(const struct responder *r, uint32_t address);
 size_t responder_count(const struct responder *r);
 
-/* frame was parsed; for_us: addressed to our MAC or broadcast (anything else is ignored). */
-enum responder_verdict responder_receive(const struct responder *r, const struct arp_frame *frame, struct arp_frame *reply);
+/* Requests that came before `at` and waited are another's to answer: he went on until he heard us. */
+void responder_since(struct responder *r, uint32_t address, int64_t at);
+
+/* frame was parsed, and came `at`; for_us: addressed to our MAC or broadcast (anything else is ignored). */
+enum responder_verdict responder_receive(const struct responder *r, const struct arp_frame *frame, int64_t at, struct arp_frame *reply);
 
 #endif

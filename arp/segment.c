@@ -292,7 +292,7 @@ static bool receive(struct segment *s, const struct link_frame *raw, int64_t now
 	if (liveness_receive(s->liveness, &frame, now))
 		return true;
 	bool stirred = learn(s, &frame, now);
-	switch (responder_receive(s->responder, &frame, &reply)) {
+	switch (responder_receive(s->responder, &frame, raw->at, &reply)) {
 	case RESPONDER_IGNORE:
 		return stirred;
 	case RESPONDER_CLAIM:
@@ -493,7 +493,7 @@ void segment_set_ready(struct segment *s, bool ready)
 	liveness_set_ready(s->liveness, ready);
 }
 
-void segment_own(struct segment *s, uint32_t address, enum conflict_claim claim)
+void segment_own(struct segment *s, uint32_t address, enum conflict_claim claim, bool handed)
 {
 	struct claim *c = claim_find(s, address);
 	int64_t now = clock_now();
@@ -509,6 +509,8 @@ void segment_own(struct segment *s, uint32_t address, enum conflict_claim claim)
 	if (claim == CONFLICT_CLAIM_PROBE && census_is_free(s->census, address, now))
 		claim = CONFLICT_CLAIM_KNOWN;
 	carry_out_claim(s, c, conflict_start(&c->core, claim, now, clock_random()), now);
+	if (handed)
+		responder_since(s->responder, address, now);
 	pump(s);
 }
 

@@ -74,8 +74,9 @@ void segment_set_peers(struct segment *s, const struct liveness_peer *peers, siz
 void segment_set_ready(struct segment *s, bool ready);   /* answer liveness requests */
 
 /* Answer for the address and announce it, at once or when it is known that nobody else uses it; or stop both. Repeating it
- * changes nothing. Evidence of the census makes probing needless. */
-void segment_own(struct segment *s, uint32_t address, enum conflict_claim claim);
+ * changes nothing. Evidence of the census makes probing needless. handed: another one goes on until he hears us; what waits here
+ * already is his to answer. */
+void segment_own(struct segment *s, uint32_t address, enum conflict_claim claim, bool handed);
 void segment_release(struct segment *s, uint32_t address);
 bool segment_owns(const struct segment *s, uint32_t address);   /* answers */
 void segment_announce(struct segment *s, uint32_t address);   /* an owned one, once more from the start */

@@ -313,6 +313,7 @@ static void apply_answering(struct owned_address *o, const struct record *r)
 	size_t wanted = 0, answered = 0;
 	enum conflict_claim claim = o->core.doubted ? CONFLICT_CLAIM_ASK : !o->core.fresh ? CONFLICT_CLAIM_KNOWN :
 				    r && r->found ? CONFLICT_CLAIM_ASK : CONFLICT_CLAIM_PROBE;
+	bool handed = !o->guarded_here && !o->core.from && !o->core.fresh;   /* neither from us as its guard, nor from who is dead */
 	apply_guard(o, r);
 	if (ownership_answers(&o->core) && o->core.state != OWNERSHIP_OWNED)
 		return;
@@ -323,7 +324,7 @@ static void apply_answering(struct owned_address *o, const struct record *r)
 			here |= strcmp(links[j]->name, segment_link(s)->name) == 0;
 		wanted += here;
 		if (here)
-			segment_own(s, ip_of(o), claim);
+			segment_own(s, ip_of(o), claim, handed);
 		else
 			segment_release(s, ip_of(o));
 		answered += here && segment_owns(s, ip_of(o));

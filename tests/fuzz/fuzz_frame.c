@@ -77,7 +77,7 @@ static void take(struct liveness *l, struct responder *r, const uint8_t *bytes, 
 	check_round_trip(bytes, len, &frame);
 	if (liveness_receive(l, &frame, now))
 		return;
-	enum responder_verdict verdict = responder_receive(r, &frame, &reply);
+	enum responder_verdict verdict = responder_receive(r, &frame, 0, &reply);
 	check_answer(verdict, &frame, &reply);
 	if (verdict == RESPONDER_ANSWER)
 		liveness_add_host(l, frame.spa, &frame.sha, now);

@@ -8,6 +8,7 @@
 #include "arp/kernel_arp.h"
 #include "arp/links.h"
 #include "arp/segment.h"
+#include "config/base/clock.h"
 #include "config/base/memory.h"
 #include "tests/sim/observer.h"
 #include "tests/sim/wire.h"
@@ -157,6 +158,7 @@ void link_deliver(struct process *p, const uint8_t *bytes, size_t len)
 	if (!l || (l->filter && !bpf_filter(l->filter->bf_insns, bytes, (u_int)len, (u_int)len)))
 		return;
 	l->incoming.len = len;
+	l->incoming.at = clock_now();
 	memcpy(l->incoming.bytes, bytes, len);
 	l->on_frames(l->data, &l->incoming, 1);
 }

@@ -105,7 +105,7 @@ int main(int argc, char **argv)
 	}
 	segment_set_ready(segment, true);
 	for (uint32_t address = range.first; address <= range.last; address++)
-		segment_own(segment, address, CONFLICT_CLAIM_KNOWN);
+		segment_own(segment, address, CONFLICT_CLAIM_KNOWN, false);
 	uv_signal_init(loop, &term);
 	term.data = segment;
 	uv_signal_start(&term, on_signal, SIGTERM);

@@ -362,7 +362,7 @@ static bool acted_on(struct world *w, const struct view *v, int64_t now)
 		;
 	if (alive)
 		return true;
-	switch (responder_receive(w->responder, &f, &reply)) {
+	switch (responder_receive(w->responder, &f, 0, &reply)) {
 	case RESPONDER_IGNORE: return false;
 	case RESPONDER_CLAIM: return in_pool(w, f.spa);
 	case RESPONDER_ANSWER:

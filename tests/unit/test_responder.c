@@ -66,7 +66,7 @@ static void decision_table(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct arp_frame f = {.eth_dst = *cases[i].dst, .eth_src = *cases[i].src, .op = cases[i].op, .sha = *cases[i].sha,
 				      .spa = cases[i].spa, .tpa = cases[i].tpa}, reply = {.op = 77};
-		enum responder_verdict v = responder_receive(r, &f, &reply);
+		enum responder_verdict v = responder_receive(r, &f, 0, &reply);
 		if (v != cases[i].verdict)
 			fail_msg("%s: wanted %d, is %d", cases[i].what, (int)cases[i].verdict, (int)v);
 		if (v != RESPONDER_ANSWER && v != RESPONDER_PROBE) {
@@ -90,15 +90,15 @@ static void set_and_take_back(void **state)
 	struct arp_frame reply, f = arp_question(CLIENT_IP, &CLIENT, VIP, NULL);
 	responder_set(r, VIP, true);   /* twice is once */
 	assert_int_equal(responder_count(r), 2);
-	assert_int_equal(responder_receive(r, &f, &reply), RESPONDER_ANSWER);
+	assert_int_equal(responder_receive(r, &f, 0, &reply), RESPONDER_ANSWER);
 	responder_set(r, VIP, false);
 	responder_set(r, VIP, false);
 	assert_int_equal(responder_count(r), 1);
 	assert_false(responder_has(r, VIP));
 	assert_true(responder_has(r, VIP2));
-	assert_int_equal(responder_receive(r, &f, &reply), RESPONDER_IGNORE);
+	assert_int_equal(responder_receive(r, &f, 0, &reply), RESPONDER_IGNORE);
 	responder_set(r, VIP, true);
-	assert_int_equal(responder_receive(r, &f, &reply), RESPONDER_ANSWER);
+	assert_int_equal(responder_receive(r, &f, 0, &reply), RESPONDER_ANSWER);
 	responder_free(r);
 	responder_free(NULL);
 }
@@ -109,8 +109,8 @@ static void new_mac(void **state)
 	struct responder *r = responder();
 	struct arp_frame reply, to_old = arp_question(CLIENT_IP, &CLIENT, VIP, &OWN), to_new = arp_question(CLIENT_IP, &CLIENT, VIP, &OTHER);
 	responder_set_mac(r, &OTHER);
-	assert_int_equal(responder_receive(r, &to_old, &reply), RESPONDER_IGNORE);
-	assert_int_equal(responder_receive(r, &to_new, &reply), RESPONDER_ANSWER);
+	assert_int_equal(responder_receive(r, &to_old, 0, &reply), RESPONDER_IGNORE);
+	assert_int_equal(responder_receive(r, &to_new, 0, &reply), RESPONDER_ANSWER);
 	assert_true(mac_equal(&reply.sha, &OTHER));
 	responder_free(r);
 }
@@ -128,7 +128,7 @@ static void thousand_addresses(void **state)
 	assert_int_equal(responder_count(r), 500);
 	for (uint32_t i = 0; i < 1000; i++) {
 		struct arp_frame f = arp_question(CLIENT_IP, &CLIENT, 0x0a000000 + i, NULL);
-		assert_int_equal(responder_receive(r, &f, &reply), i % 2 ? RESPONDER_ANSWER : RESPONDER_IGNORE);
+		assert_int_equal(responder_receive(r, &f, 0, &reply), i % 2 ? RESPONDER_ANSWER : RESPONDER_IGNORE);
 	}
 	responder_free(r);
 }
@@ -152,7 +152,7 @@ static void random_frames(void **state)
 			responder_set(r, VIP, owned[0]);
 			responder_set(r, VIP2, owned[1]);
 		}
-		enum responder_verdict v = responder_receive(r, &f, &reply);
+		enum responder_verdict v = responder_receive(r, &f, 0, &reply);
 		if (v != RESPONDER_ANSWER && v != RESPONDER_PROBE)
 			continue;
 		answers++;
@@ -180,13 +180,13 @@ static void guards(void **state)
 	responder_set_mac(r, &OWN);
 	responder_guard(r, VIP, &OWNER);
 	assert_true(responder_guards(r, VIP) && !responder_has(r, VIP));
-	assert_int_equal(responder_receive(r, &f, &reply), RESPONDER_ANSWER);
+	assert_int_equal(responder_receive(r, &f, 0, &reply), RESPONDER_ANSWER);
 	assert_true(mac_equal(&reply.sha, &OWNER) && mac_equal(&reply.eth_src, &OWN) && mac_equal(&reply.eth_dst, &ASKER));
 	f = arp_question(0x0a000007, &OWNER, VIP, NULL);   /* the owner is back, and asks */
-	assert_int_equal(responder_receive(r, &f, &reply), RESPONDER_ANSWER);
+	assert_int_equal(responder_receive(r, &f, 0, &reply), RESPONDER_ANSWER);
 	assert_true(mac_equal(&reply.sha, &OWNER) && mac_equal(&reply.eth_dst, &OWNER));
 	f = arp_announcement(VIP, &OWNER);
-	assert_int_equal(responder_receive(r, &f, &reply), RESPONDER_CLAIM);
+	assert_int_equal(responder_receive(r, &f, 0, &reply), RESPONDER_CLAIM);
 	responder_set(r, VIP, false);   /* of its own it has nothing to stop */
 	assert_true(responder_guards(r, VIP));
 	responder_set(r, VIP, true);
@@ -195,8 +195,16 @@ static void guards(void **state)
 	responder_guard(r, VIP, NULL);
 	assert_true(responder_has(r, VIP));
 	f = arp_question(0x0a000005, &ASKER, VIP, NULL);
-	assert_int_equal(responder_receive(r, &f, &reply), RESPONDER_ANSWER);
+	assert_int_equal(responder_receive(r, &f, 0, &reply), RESPONDER_ANSWER);
 	assert_true(mac_equal(&reply.sha, &OWN));
+	/* Handed over: what waited when we began was another's to answer. */
+	responder_since(r, VIP, 1000);
+	assert_int_equal(responder_receive(r, &f, 999, &reply), RESPONDER_IGNORE);
+	assert_int_equal(responder_receive(r, &f, 1000, &reply), RESPONDER_ANSWER);
+	responder_since(r, VIP2, 1000);   /* not ours */
+	responder_set(r, VIP, false);
+	responder_set(r, VIP, true);
+	assert_int_equal(responder_receive(r, &f, 0, &reply), RESPONDER_ANSWER);
 	responder_set(r, VIP, false);
 	responder_guard(r, VIP2, &OWNER);
 	responder_guard(r, VIP2, NULL);
