@@ -29,6 +29,8 @@ struct peer {
 	bool alarm_round;            /* not watched: one round because of an alarm */
 	enum phase phase;
 	int64_t next_ask, expect_by, next_send, verdict_at;
+	int64_t alarm_at, patience;  /* the first alarm of this round; until when its verdict may wait for the others' word */
+	int64_t spoke_at;            /* its speaker, last: by an answer or an alarm */
 	int sent, alarms;
 	int64_t middle;              /* of this window: from the first request in it to the verdict */
 	bool kernel_heard;           /* in this window */
@@ -308,6 +310,7 @@ static void open_window(const struct liveness *l, struct peer *p, int sent, int6
 		length += l->interval / 4 - spacing(l);
 	p->sent = sent;
 	p->alarms = 0;
+	p->alarm_at = 0;
 	p->middle = now + length / 2;
 	p->kernel_heard = p->proof[0] = p->proof[1] = p->confirmed = false;
 }
@@ -369,6 +372,7 @@ static void round_request(struct liveness *l, struct peer *p, int64_t now)
 	if (!p->kernel_heard) {
 		if (p->sent >= ALARM_FROM && p->alarms < ALARMS && !p->alarm_round && now >= p->held_until) {
 			alarm_for(l, p);
+			p->alarm_at = p->alarm_at ? p->alarm_at : now;
 			/* Those that went into a cut do not count: whoever can vouch must have been able to hear one. */
 			p->alarms += p->proof[0] || p->proof[1];
 		}
@@ -379,8 +383,25 @@ static void round_request(struct liveness *l, struct peer *p, int64_t now)
 	p->next_send += spacing(l);
 	if (p->next_send < now)
 		p->next_send = now;
-	if (p->sent == ROUND_REQUESTS)
+	if (p->sent == ROUND_REQUESTS) {
 		p->verdict_at = now + l->interval / 2;
+		p->patience = p->verdict_at + l->interval / 2;
+	}
+}
+
+/* Has somebody who could vouch said nothing since our alarm, though its node lives? On a busy machine its process may not have
+ * run since. It is waited for, but not for long: it may be down as well. */
+static bool awaits_word(const struct liveness *l, const struct peer *p, int64_t now)
+{
+	if (p->kernel_heard || p->alarm_round || !p->alarm_at || now >= p->patience)
+		return false;
+	for (size_t i = 0; i < l->n; i++) {
+		const struct peer *other = &l->peers[i];
+		if (other != p && other->watched && other->state == LIVENESS_ALIVE && (other->phase != ROUND || other->kernel_heard) &&
+		    other->spoke_at <= p->alarm_at)
+			return true;
+	}
+	return false;
 }
 
 static void verdict(struct liveness *l, struct peer *p, int64_t now)
@@ -455,7 +476,11 @@ static void step_peer(struct liveness *l, struct peer *p, int64_t now)
 		return;
 	if (p->sent < ROUND_REQUESTS && now >= p->next_send)
 		round_request(l, p, now);
-	if (now >= p->verdict_at)
+	if (now < p->verdict_at)
+		return;
+	if (awaits_word(l, p, now))
+		p->verdict_at = clock_min(now + spacing(l), p->patience);
+	else
 		verdict(l, p, now);
 }
 
@@ -587,6 +612,8 @@ static void vouch(struct liveness *l, struct peer *p, int64_t now)
 static void answered(struct liveness *l, struct peer *p, bool speaker, int64_t now)
 {
 	int64_t next_ask = p->next_ask > now ? p->next_ask : now + l->interval;
+	if (speaker)
+		p->spoke_at = now;
 	heard(l, p, true, now);
 	round_trip(l, p, now);
 	vouch(l, p, now);
@@ -634,9 +661,10 @@ static bool receive_reply(struct liveness *l, const struct arp_frame *f, int64_t
 
 static void receive_alarm(struct liveness *l, const struct arp_frame *f, int64_t now)
 {
-	struct peer *p = peer_of_address(l, f->tpa);
-	if (!p || !peer_of_address(l, f->spa))
+	struct peer *p = peer_of_address(l, f->tpa), *by = peer_of_address(l, f->spa);
+	if (!p || !by)
 		return;
+	by->spoke_at = now;
 	if (p->watched) {
 		if (p->state == LIVENESS_DEAD)
 			return;

@@ -171,8 +171,10 @@ static void pump(struct segment *s)
 	s->pumping = true;
 	int64_t now = clock_now();
 	uint32_t address;
+	/* Without a carrier nobody hears it; and what is due when it returns must not be said before we have asked who has it (R7). */
+	bool works = link_works(&s->info);
 	step_claims(s, now);
-	while ((n = announcer_due(s->announcer, now, due, ANNOUNCE_BATCH)) > 0) {
+	while (works && (n = announcer_due(s->announcer, now, due, ANNOUNCE_BATCH)) > 0) {
 		for (size_t i = 0; i < n; i++)
 			announce(s, &due[i]);
 		if (flush(s) > 0)   /* some of these: a few come once more than they must, none is lost */
@@ -184,12 +186,13 @@ static void pump(struct segment *s)
 	liveness_step(s->liveness, now);
 	while (liveness_take(s->liveness, &action))
 		carry_out(s, &action);
-	while (link_works(&s->info) && census_next(s->census, now, &address))
+	while (works && census_next(s->census, now, &address))
 		segment_ask(s, address);
 	flush(s);
 	s->pumping = false;
-	int64_t wake = clock_min(announcer_deadline(s->announcer), liveness_deadline(s->liveness));
-	wake = clock_min(wake, clock_min(s->claims_wake, link_works(&s->info) ? census_deadline(s->census) : CLOCK_NEVER));
+	int64_t wake = clock_min(s->claims_wake, liveness_deadline(s->liveness));
+	if (works)
+		wake = clock_min(wake, clock_min(announcer_deadline(s->announcer), census_deadline(s->census)));
 	deadline_set(&s->timer, clock_min(wake, directory_deadline(s->directory)));
 }
 

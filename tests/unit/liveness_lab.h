@@ -44,6 +44,7 @@ struct flight {
 	uint64_t order;
 	size_t to;
 	struct arp_frame frame;
+	bool waited;   /* for a process that stood still: the kernel has had it */
 };
 
 struct said {
@@ -67,6 +68,7 @@ struct segment {
 	unsigned short random[3];
 	unsigned vouches;
 	bool exact;                       /* timers are never late */
+	bool waits;                       /* frames wait for a process that stands still; else they are lost */
 	unsigned still;                   /* events since the clock went on */
 };
 
@@ -123,7 +125,7 @@ static void send_frame(struct segment *s, size_t from, const struct arp_frame *f
 			continue;
 		if (s->loss > 0 && uniform(s) < s->loss)
 			continue;
-		heap_push(s, (struct flight){s->now + between(s, s->delay_min, s->delay_max), s->order++, to, *f});
+		heap_push(s, (struct flight){s->now + between(s, s->delay_min, s->delay_max), s->order++, to, *f, false});
 	}
 }
 
@@ -179,7 +181,7 @@ static void deliver(struct segment *s, const struct flight *f)
 	struct node *node = &s->nodes[f->to];
 	if (!node->kernel)
 		return;
-	if (f->frame.op == ARP_REQUEST && f->frame.tpa == node->is.address) {
+	if (f->frame.op == ARP_REQUEST && f->frame.tpa == node->is.address && !f->waited) {
 		struct arp_frame answer = arp_answer(&f->frame, &node->is.mac);
 		node->answered++;
 		send_frame(s, f->to, &answer);
@@ -189,6 +191,8 @@ static void deliver(struct segment *s, const struct flight *f)
 		alive.tpa = alive.spa;   /* a form no kernel sends (R1) */
 		send_frame(s, f->to, &alive);
 	}
+	if (node->speaker && node->stopped && s->waits)
+		heap_push(s, (struct flight){s->now + MS, f->order, f->to, f->frame, true});
 	if (!node->speaker || node->stopped)
 		return;
 	liveness_receive(node->core, &f->frame, s->now);

@@ -392,6 +392,32 @@ static void vouched_for(void **state)
 	segment_free(s);
 }
 
+/* The third one hears both, but its process does not run for a while, whenever that is: its word is waited for. Not for ever. */
+static void word_of_the_third(void **state)
+{
+	(void)state;
+	for (int64_t stopped = 150 * MS; stopped <= 600 * MS; stopped *= 2) {
+		for (int64_t offset = 0; offset <= 200 * MS; offset += 10 * MS) {
+			struct segment *s = exact(5, 3);
+			int64_t began = s->now;
+			s->waits = true;
+			bool dead = stopped > 150 * MS;   /* then the second one is */
+			cut(s, 0, 1, !dead);
+			cut(s, 1, 0, !dead);
+			s->nodes[1].kernel = s->nodes[1].speaker = !dead;
+			run(s, offset);
+			s->nodes[2].stopped = true;
+			run(s, stopped);
+			s->nodes[2].stopped = false;
+			run(s, CLOCK_S);
+			int64_t at = when(s, 0, 1, LIVENESS_DEAD);
+			if (dead ? at - began > T + VERDICT + T / 2 : at != CLOCK_NEVER)
+				fail_msg("stopped for %lld ms after %lld ms: %lld ms", (long long)(stopped / MS), (long long)(offset / MS), (long long)((at - began) / MS));
+			segment_free(s);
+		}
+	}
+}
+
 /* Who does not watch a node looks once, because of an alarm, and knows nothing of it a second later; sooner when it is heard. */
 static void verdict_of_a_passer_by(void **state)
 {
@@ -431,6 +457,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(verdicts), cmocka_unit_test(course_of_a_round), cmocka_unit_test(late_answer), cmocka_unit_test(whom_it_asks_for_proof),
 					   cmocka_unit_test(halves), cmocka_unit_test(hosts), cmocka_unit_test(new_table), cmocka_unit_test(too_late), cmocka_unit_test(connected), cmocka_unit_test(undecided),
-					   cmocka_unit_test(interval), cmocka_unit_test(cold), cmocka_unit_test(vouched_for), cmocka_unit_test(verdict_of_a_passer_by)};
+					   cmocka_unit_test(interval), cmocka_unit_test(cold), cmocka_unit_test(vouched_for), cmocka_unit_test(verdict_of_a_passer_by), cmocka_unit_test(word_of_the_third)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
