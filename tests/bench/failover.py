@@ -144,7 +144,8 @@ def worst_of(outcomes):
     worst = max((outcome for outcome in outcomes if outcome), key=lambda seen: (len(seen.excess()), seen.arp_ms, seen.traffic_ms), default=None)
     if not worst or not worst.lanes:
         return None, 0
-    return worst, worst.marks[0][0] if worst.marks else worst.lanes[0][1][0][0]
+    begun = worst.lanes[0][1][0][0]   # some rows have done something before anybody watched
+    return worst, next((when for when, _ in worst.marks if when >= begun), begun)
 
 
 def draw_beside(ours, theirs, nodes, folder, before=0.5, after=8):
