@@ -20,7 +20,7 @@ class Fault:
 FAULTS = [
     Fault("deadline off by one: a state's", "speaker/ownership_steps.c", "return now >= at;", "return now > at;", ["ownership_times", "ownership"]),
     Fault("deadline off by one: an answer is due", "arp/liveness.c", "now >= p->expect_by", "now > p->expect_by", ["liveness_times", "liveness"]),
-    Fault("deadline off by one: the verdict", "arp/liveness.c", "if (now >= p->verdict_at)", "if (now > p->verdict_at)", ["liveness_times", "liveness"]),
+    Fault("deadline off by one: the verdict", "arp/liveness.c", "if (now < p->verdict_at)", "if (now <= p->verdict_at)", ["liveness_times", "liveness"]),
     Fault("deadline off by one: a claim's", "arp/conflict.c", "now >= c->next ? due(", "now > c->next ? due(", ["conflict"]),
     Fault("deadline off by one: requests of a round", "arp/liveness.c", "if (p->sent == ROUND_REQUESTS)", "if (p->sent == ROUND_REQUESTS - 1)", ["liveness_times", "liveness"]),
     Fault("resourceVersion ignored: by the patch", "speaker/records.c", '"uid", meta->uid, "resourceVersion", meta->resource_version,',
