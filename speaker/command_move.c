@@ -79,6 +79,8 @@ static void written(void *data)
 	m->asked = true;
 	if (errand_options(m->errand)->timeout == 0)
 		report(m, EXIT_DONE);
+	else
+		changed(m);   /* on a busy machine the watch has shown the move before our request was answered */
 }
 
 static void say_preferred(struct move *m, const struct record *r)
