@@ -124,13 +124,13 @@ static bool find_pool(const struct choosing *c, struct holding *h, struct error 
 static bool pool_is_broken(const struct choosing *c, struct holding *h)
 {
 	const char *name = labels_get(&c->s->meta.annotations, ANNOTATION_FROM_POOL);
-	const struct pool_entry *e = name ? pool_table_find(&c->m->pools, name) : NULL;
+	const struct object_meta *unused = pool_table_unused(&c->m->pools, name);
 	for (size_t i = 0; i < h->n; i++)
 		if (model_pool_of(c->m, &h->ips[i]))
 			return false;
-	if (!e || e->pool || (c->q.pool && strcmp(c->q.pool, name) != 0))
+	if (!unused || (c->q.pool && strcmp(c->q.pool, name) != 0))
 		return false;
-	h->pool_name = e->meta.name;
+	h->pool_name = unused->name;
 	return true;
 }
 

@@ -38,6 +38,12 @@ const struct service *election_user(const struct model *m, const struct record *
 	return NULL;
 }
 
+const struct object_meta *election_pool(const struct model *m, const struct address *a, const struct service *s)
+{
+	const struct pool *pool = model_pool_of(m, a);
+	return pool ? &pool->meta : pool_table_unused(&m->pools, labels_get(&s->meta.annotations, ANNOTATION_FROM_POOL));
+}
+
 /* Advertisements that cover pool, Service and node. */
 static size_t covering(const struct model *m, const struct object_meta *pool, const struct service *s, const struct labels *node_labels,
 		       const struct advertisement **out, size_t max)
@@ -98,7 +104,7 @@ static const struct address *hashed(const struct model *m, const struct record *
 static enum election_refusal examine(const struct model *m, const struct record *r, const struct service *s, const struct node *node,
 				     struct candidate *out)
 {
-	const struct object_meta *pool = model_pool_object(m, &r->address, s);
+	const struct object_meta *pool = election_pool(m, &r->address, s);
 	const struct advertisement *ads[ADS_MAX];
 	const struct node_record *record = model_links_of(m, node->meta.name);
 	const struct node_link *link;
@@ -323,6 +329,6 @@ size_t election_links(const struct model *m, const struct record *r, const struc
 		if (eligible)
 			break;
 	}
-	const struct object_meta *pool = chosen ? model_pool_object(m, &r->address, chosen) : NULL;
+	const struct object_meta *pool = chosen ? election_pool(m, &r->address, chosen) : NULL;
 	return pool ? links_of(ads, covering(m, pool, chosen, &n->meta.labels, ads, ADS_MAX), &r->address, node, links, max, NULL) : 0;
 }

@@ -49,6 +49,10 @@ size_t election_links(const struct model *m, const struct record *r, const struc
 
 void election_hash(const char *node, const struct address *a, uint8_t hash[SHA256_SIZE]);
 
+/* The object of the pool that a Service has this address from, NULL: none. That is the pool in use that contains it, or the one
+ * that the Service's annotation names when it is there but not in use: nobody loses an address by a pool that is broken. */
+const struct object_meta *election_pool(const struct model *m, const struct address *a, const struct service *s);
+
 /* The Service that stands for the record's others in messages: the first of ours that uses the address; NULL: none. */
 const struct service *election_user(const struct model *m, const struct record *r);
 

@@ -638,14 +638,6 @@ const struct pool *model_pool_of(const struct model *m, const struct address *a)
 	return pool_table_of(&m->pools, a);
 }
 
-const struct object_meta *model_pool_object(const struct model *m, const struct address *a, const struct service *s)
-{
-	const struct pool *pool = model_pool_of(m, a);
-	const char *name = labels_get(&s->meta.annotations, ANNOTATION_FROM_POOL);
-	const struct pool_entry *e = !pool && name ? pool_table_find(&m->pools, name) : NULL;
-	return pool ? &pool->meta : e && !e->pool ? &e->meta : NULL;
-}
-
 const struct pool *model_pool_named(const struct model *m, const char *name)
 {
 	return pool_table_named(&m->pools, name);

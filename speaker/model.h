@@ -164,10 +164,6 @@ const struct labels *model_namespace_labels(const struct model *m, const char *n
 
 /* The pool in use that may hand out this address, or NULL. */
 const struct pool *model_pool_of(const struct model *m, const struct address *a);
-
-/* The object of the pool that a Service has this address from, NULL: none. That is the pool in use that contains it, or the one
- * that the Service's annotation names when it is there but not in use: nobody loses an address by a pool that is broken. */
-const struct object_meta *model_pool_object(const struct model *m, const struct address *a, const struct service *s);
 const struct pool *model_pool_named(const struct model *m, const char *name);   /* in use */
 
 /* A LoadBalancer Service of our class (the truth table of metallb-l2.md section 2.2). One that is being deleted, but held by

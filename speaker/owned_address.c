@@ -313,7 +313,6 @@ static void apply_answering(struct owned_address *o, const struct record *r)
 	size_t wanted = 0, answered = 0;
 	enum conflict_claim claim = o->core.doubted ? CONFLICT_CLAIM_ASK : !o->core.fresh ? CONFLICT_CLAIM_KNOWN :
 				    r && r->found ? CONFLICT_CLAIM_ASK : CONFLICT_CLAIM_PROBE;
-	bool handed = !o->guarded_here && !o->core.from && !o->core.fresh;   /* neither from us as its guard, nor from who is dead */
 	apply_guard(o, r);
 	if (ownership_answers(&o->core) && o->core.state != OWNERSHIP_OWNED)
 		return;
@@ -324,7 +323,7 @@ static void apply_answering(struct owned_address *o, const struct record *r)
 			here |= strcmp(links[j]->name, segment_link(s)->name) == 0;
 		wanted += here;
 		if (here)
-			segment_own(s, ip_of(o), claim, handed);
+			segment_own(s, ip_of(o), claim, ownership_is_handed(&o->core));
 		else
 			segment_release(s, ip_of(o));
 		answered += here && segment_owns(s, ip_of(o));
@@ -501,6 +500,30 @@ static void carry_out(struct owned_address *o, const struct record *r, enum owne
 	}
 }
 
+/* Given up: what we have asked of the API server would only be late. */
+static void forget_call(struct owned_address *o, int64_t now)
+{
+	if (!o->core.in_flight)
+		return;
+	api_cancel(o->call);
+	o->call = NULL;
+	ownership_written(&o->core, 0, now);
+}
+
+void owned_address_claimed(struct owned_address *o, const char *peer, int64_t now)
+{
+	bool answered = ownership_answers(&o->core), guarded = ownership_guards(&o->core);
+	ownership_claimed(&o->core, peer, record_of(o), now);
+	o->news = true;
+	if ((!answered && !guarded) || ownership_answers(&o->core) || ownership_guards(&o->core))
+		return;
+	owned_address_hush(o);
+	if (answered)
+		forget_call(o, now);
+	if (guarded)
+		say_guard(o, false);
+}
+
 void owned_address_evaluate(struct owned_address *o, int64_t now)
 {
 	o->news = false;
@@ -515,11 +538,8 @@ void owned_address_evaluate(struct owned_address *o, int64_t now)
 	if (!answered && ownership_answers(&o->core) && v.fate == HOLDER_DEAD && o->core.from)
 		misjudged_took(o->context->misjudged, o->core.from, now);
 	apply_answering(o, r);   /* frames first, then the API */
-	if (answered && !ownership_answers(&o->core) && o->core.in_flight && action == OWNERSHIP_NOTHING) {
-		api_cancel(o->call);   /* given up: it would only be late */
-		o->call = NULL;
-		ownership_written(&o->core, 0, now);
-	}
+	if (answered && !ownership_answers(&o->core) && action == OWNERSHIP_NOTHING)
+		forget_call(o, now);
 	model_note_claim(cluster_model(o->context->cluster), &o->core.address, ownership_claims(&o->core));
 	carry_out(o, r, action);
 	if (guarded != ownership_guards(&o->core))

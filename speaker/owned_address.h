@@ -52,8 +52,12 @@ bool owned_address_is_due(const struct owned_address *o, int64_t now);
 /* Decides and acts; `wake` is when to do so again at the latest. */
 void owned_address_evaluate(struct owned_address *o, int64_t now);
 
-/* Stops answering at once when the core says so: for events that cannot wait for the next evaluation. */
+/* Answers and guards no longer, at once: for events that cannot wait for the next evaluation. */
 void owned_address_hush(struct owned_address *o);
+
+/* A peer's frame says that the address is at the peer. If that makes us stop, then before the next frame of the same batch, which is
+ * the peer's to answer. */
+void owned_address_claimed(struct owned_address *o, const char *peer, int64_t now);
 
 /* The context's model is another one. */
 void owned_address_forget(struct owned_address *o);

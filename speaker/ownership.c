@@ -72,6 +72,11 @@ bool ownership_claims(const struct ownership *o)
 	return o->state == OWNERSHIP_CLAIMING || (o->state == OWNERSHIP_OWNED && o->from && !*o->from);
 }
 
+bool ownership_is_handed(const struct ownership *o)
+{
+	return ownership_answers(o) && !o->from && !o->fresh;
+}
+
 bool ownership_undecided(const struct ownership *o)
 {
 	return o->state == OWNERSHIP_CHECK && !o->believed;   /* an audit is of what another has */
@@ -222,8 +227,6 @@ static enum ownership_action yielding(struct ownership *o, const struct ownershi
 
 static enum ownership_action stopping(struct ownership *o, const struct ownership_view *v, int64_t now, int64_t *wakep)
 {
-	if (o->rival && o->rival_at >= o->since)
-		return ownership_to_rival(o, v->record, now);
 	if (o->guard_heard >= o->since || !v->served || v->mute) {   /* the record keeps our name: we come back, or the guard moves it */
 		ownership_enter(o, OWNERSHIP_IDLE, now);
 		return OWNERSHIP_NOTHING;

@@ -110,6 +110,9 @@ bool ownership_guards(const struct ownership *o);    /* with the owner's */
 /* It was nobody's and is about to be ours by the record, whether we answer already or not. */
 bool ownership_claims(const struct ownership *o);
 
+/* We answer what was neither new nor taken from somebody dead: who had it until now goes on until he hears us. */
+bool ownership_is_handed(const struct ownership *o);
+
 /* Silent, and may turn out to be ours: until that is known we are not alive to our peers (R1, finding 17). */
 bool ownership_undecided(const struct ownership *o);
 

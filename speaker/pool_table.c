@@ -172,3 +172,9 @@ const struct pool *pool_table_named(const struct pool_table *t, const char *name
 	const struct pool_entry *e = pool_table_find(t, name);
 	return e ? e->pool : NULL;
 }
+
+const struct object_meta *pool_table_unused(const struct pool_table *t, const char *name)
+{
+	const struct pool_entry *e = name ? pool_table_find(t, name) : NULL;
+	return e && !e->pool ? &e->meta : NULL;
+}

@@ -37,6 +37,9 @@ void pool_table_free(struct pool_table *t);
 
 const struct pool_entry *pool_table_find(const struct pool_table *t, const char *name);
 const struct pool *pool_table_of(const struct pool_table *t, const struct address *a);   /* in use; NULL */
+
+/* The object of that name when it is there but not in use; NULL: else, and for no name. What Services have of it they keep. */
+const struct object_meta *pool_table_unused(const struct pool_table *t, const char *name);
 const struct pool *pool_table_named(const struct pool_table *t, const char *name);       /* in use; NULL */
 
 #endif

@@ -7,9 +7,7 @@
 #include "config/base/clock.h"
 #include "config/base/log.h"
 #include "config/base/memory.h"
-#include "speaker/election.h"
-
-#define KEPT_GAP 256   /* addresses less than this apart make one range */
+#include "speaker/pool_ranges.h"
 
 struct segment_entry {
 	int index;                  /* of the link: names can change */
@@ -102,53 +100,6 @@ static bool wanted(const struct model *m, const struct link_info *link)
 {
 	struct link_info up = at_work(link);
 	return link_usable(&up) || (named(m, link->name) && link_works(&up));
-}
-
-static int by_first(const void *x, const void *y)
-{
-	const struct ipv4_range *a = x, *b = y;
-	return (a->first > b->first) - (a->first < b->first);
-}
-
-/* What Services have of pools that are not in use: few ranges, for each is a part of the kernel's filter, and so a little wide. */
-static size_t kept_ranges(const struct model *m, struct ipv4_range *ranges)
-{
-	size_t n = 0, merged = 0;
-	for (const struct record_entry *e = m->records; e; e = e->hh.next) {
-		const struct address *a = &e->record->address;
-		const struct service *s = a->family != ADDRESS_V4 || model_pool_of(m, a) ? NULL : election_user(m, e->record);
-		if (s && model_pool_object(m, a, s))
-			ranges[n++] = (struct ipv4_range){address_to_v4(a), address_to_v4(a)};
-	}
-	qsort(ranges, n, sizeof(*ranges), by_first);
-	for (size_t i = 0; i < n; i++) {
-		if (merged && ranges[i].first - ranges[merged - 1].last < KEPT_GAP)
-			ranges[merged - 1].last = ranges[i].last;
-		else
-			ranges[merged++] = ranges[i];
-	}
-	return merged;
-}
-
-static size_t pool_ranges(const struct model *m, struct ipv4_range **rangesp)
-{
-	size_t n = 0, most = 0;
-	bool broken = false;
-	for (size_t i = 0; i < m->pools.n; i++) {
-		most += m->pools.entries[i].pool ? m->pools.entries[i].pool->n_ranges : 0;
-		broken |= !m->pools.entries[i].pool;
-	}
-	struct ipv4_range *ranges = mem_zalloc((most + (broken ? HASH_COUNT(m->records) : 0)) * sizeof(*ranges));
-	for (size_t i = 0; i < m->pools.n; i++)
-		for (size_t j = 0; m->pools.entries[i].pool && j < m->pools.entries[i].pool->n_ranges; j++) {
-			const struct address_range *r = &m->pools.entries[i].pool->ranges[j];
-			if (r->first.family == ADDRESS_V4)
-				ranges[n++] = (struct ipv4_range){address_to_v4(&r->first), address_to_v4(&r->last)};
-		}
-	if (broken)
-		n += kept_ranges(m, ranges + n);
-	*rangesp = ranges;
-	return n;
 }
 
 /* ---- peers: nodes with a link on the same subnet ---- */

@@ -165,11 +165,7 @@ static void on_claim(void *data, struct segment *s, uint32_t address, const stru
 	/* Who takes what is ours may have seen it in a record that we have not: the API server is back. */
 	if (ownership_answers(&o->core) && !cluster_api_answers(role->cluster))
 		cluster_hurry(role->cluster);
-	bool spoke = ownership_answers(&o->core) || ownership_guards(&o->core);
-	ownership_claimed(&o->core, peer, r, clock_now());
-	if (spoke && !ownership_answers(&o->core) && !ownership_guards(&o->core))
-		owned_address_hush(o);   /* what came after it in this batch is not ours to answer any more */
-	o->news = true;
+	owned_address_claimed(o, peer, clock_now());
 	look_at_some(role);
 }
 

@@ -226,6 +226,20 @@ static inline void support_pool(struct model *m, const char *name, const char *s
 	support_pool_aged(m, name, "00:00:00", spec);
 }
 
+/* It is there, and not understood. */
+static inline void support_malformed_pool(struct model *m, const char *name)
+{
+	struct object_meta meta;
+	char *text = mem_printf("{'metadata': {'name': '%s', 'namespace': '" SUPPORT_NS "'}}", name);
+	json_t *json = unit_json(text);
+	if (object_meta_decode(json, &meta, NULL) < 0)
+		fail_msg("%s", text);
+	model_put_malformed_pool(m, &meta, "malformed");
+	object_meta_free(&meta);
+	json_decref(json);
+	free(text);
+}
+
 static inline void support_advertisement(struct model *m, const char *name, const char *spec)
 {
 	struct advertisement *ad = NULL;

@@ -69,7 +69,6 @@ struct change {
 
 static void apply(struct model *m, const struct change *c)
 {
-	char name[] = "default-pool", uid[] = "u-pool";
 	m->ignore_exclude_label = c->ignore_exclude_label;
 	if (c->service.name)
 		support_service(m, c->service);
@@ -88,7 +87,7 @@ static void apply(struct model *m, const struct change *c)
 	if (c->pool)
 		model_drop_pool(m, "default-pool");
 	if (c->pool && strcmp(c->pool, "broken") == 0)
-		model_put_malformed_pool(m, &(struct object_meta){.name = name, .uid = uid}, "IPAddressPool default-pool: broken");
+		support_malformed_pool(m, "default-pool");
 	else if (c->pool && *c->pool)
 		support_pool(m, "other", c->pool);
 }
