@@ -26,7 +26,7 @@ SIM_REAL := $(filter-out $(SIM_SEAM:%=$(BUILD)/%.o),$(LIB_OBJ))
 SIM_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c))
 # What tests/sim/coverage.c and observer.c look at while it passes.
 SIM_WRAP := ownership_step ownership_init liveness_take conflict_start conflict_stop conflict_heard conflict_identified conflict_step \
-	    responder_set responder_guard sha256
+	    responder_set responder_guard ownership_claimed sha256
 L2LB     ?= $(BUILD)/l2lb
 
 .PHONY: all help deps demo demo-stop test sim test-sim test-unit test-table test-e2e test-standin test-planted mutate variant-flags bench-alloc bench-service bench-arp bench-failover fuzz tools install clean

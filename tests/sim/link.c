@@ -161,6 +161,7 @@ void link_deliver(struct process *p, const uint8_t *bytes, size_t len)
 	l->incoming.at = clock_now();
 	memcpy(l->incoming.bytes, bytes, len);
 	l->on_frames(l->data, &l->incoming, 1);
+	observer_delivered(p);
 }
 
 void link_mute(struct process *p)
@@ -174,12 +175,14 @@ struct segment *link_segment(const struct process *p)
 	return p->link ? p->link->data : NULL;
 }
 
-size_t link_probe(struct process *p, uint32_t address, struct mac *answers, size_t most)
+size_t link_ask(struct process *p, uint32_t address, struct mac *answers, size_t most)
 {
 	const struct host *client = &world.hosts[world.client];
 	struct arp_frame f = arp_question(client->address, &client->mac, address, NULL);
 	uint8_t bytes[ARP_FRAME_SIZE];
-	if (!p->link || p->busy)
+	struct host *before = world.here;
+	bool busy = p->busy;
+	if (!p->link)
 		return 0;
 	arp_frame_build(&f, bytes);
 	probe.on = true;
@@ -187,15 +190,22 @@ size_t link_probe(struct process *p, uint32_t address, struct mac *answers, size
 	probe.answers = answers;
 	probe.n = 0;
 	probe.most = most;
-	struct host *before = world.here;
 	world.here = p->host;
 	p->busy = true;
 	link_deliver(p, bytes, sizeof(bytes));
-	p->busy = false;
+	p->busy = busy;
 	world.here = before;
 	probe.on = false;
-	process_settle(p);
 	return probe.n;
+}
+
+size_t link_probe(struct process *p, uint32_t address, struct mac *answers, size_t most)
+{
+	if (!p->link || p->busy)
+		return 0;
+	size_t n = link_ask(p, address, answers, most);
+	process_settle(p);
+	return n;
 }
 
 /* ---- arp/links.h ---- */

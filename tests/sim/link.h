@@ -11,6 +11,7 @@ void link_carrier_changed(struct host *h);    /* rtnetlink tells it */
 
 /* Asks the process for the address as the client would, right now: the MAC addresses it answers with, at most `most`. */
 size_t link_probe(struct process *p, uint32_t address, struct mac *answers, size_t most);
+size_t link_ask(struct process *p, uint32_t address, struct mac *answers, size_t most);   /* the same within the delivery of a frame */
 struct segment *link_segment(const struct process *p);   /* NULL: none open */
 
 #endif

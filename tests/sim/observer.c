@@ -4,7 +4,7 @@
 
 #include "arp/responder.h"
 #include "arp/segment.h"
-#include "speaker/records.h"
+#include "speaker/ownership.h"
 #include "tests/sim/link.h"
 #include "tests/sim/objects.h"
 #include "tests/sim/server.h"
@@ -261,6 +261,28 @@ void __wrap_responder_guard(struct responder *r, uint32_t address, const struct 
 	__real_responder_guard(r, address, owner);
 }
 
+static uint32_t silenced;   /* the address for which the frame that is being delivered has stopped the process; 0: none */
+
+void __real_ownership_claimed(struct ownership *o, const char *peer, const struct record *record, int64_t now);
+void __wrap_ownership_claimed(struct ownership *o, const char *peer, const struct record *record, int64_t now);
+void __wrap_ownership_claimed(struct ownership *o, const char *peer, const struct record *record, int64_t now)
+{
+	bool spoke = ownership_answers(o) || ownership_guards(o);
+	__real_ownership_claimed(o, peer, record, now);
+	if (spoke && !ownership_answers(o) && !ownership_guards(o))
+		silenced = address_to_v4(&o->address);
+}
+
+void observer_delivered(struct process *p)
+{
+	char ip[16];
+	struct mac answer;
+	uint32_t address = silenced;
+	silenced = 0;
+	if (address && link_ask(p, address, &answer, 1))
+		world_wrong("goes-on", "%s: %s answers a question right behind the frame that stopped it", objects_address_text(address, ip), p->host->name);
+}
+
 /* ---- what leaves the nodes ---- */
 
 void observer_woke(struct host *h)
@@ -287,6 +309,10 @@ void observer_frame(struct host *from, const struct arp_frame *f)
 	objects_address_text(f->spa, ip);
 	if (world.verbose)
 		say_frame(from, f, ip);
+	if (s && !link_works(segment_link(s))) {
+		world_wrong("no-carrier", "%s speaks for %s, and knows that it has no carrier", from->name, ip);
+		return;
+	}
 	if (!mac_equal(&f->eth_src, &from->mac)) {
 		world_wrong("ethernet-source", "%s sends %s from another Ethernet address than its own", from->name, ip);
 		return;

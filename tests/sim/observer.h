@@ -2,7 +2,7 @@
  * the promises of design.md section 2 (1, 2, 3, 9) and measures how long nobody or two answered.
  *
  * Kinds of wrong: two-services, lost-address, sender, ethernet-source, guard-mac, guard-form, malformed, busy, start, dark-after, two-after,
- * not-record, guard-left, moved-after, astray-after, deleted-after; by run.c: dark, two, moves, stale, astray, spread, not-moved, too-soon; by server.c: stale-write; by jobs.c: crash. */
+ * not-record, guard-left, moved-after, astray-after, deleted-after, goes-on, no-carrier; by run.c: dark, two, moves, stale, astray, spread, not-moved, too-soon; by server.c: stale-write; by jobs.c: crash. */
 #ifndef TESTS_SIM_OBSERVER_H
 #define TESTS_SIM_OBSERVER_H
 
@@ -31,6 +31,7 @@ unsigned observer_owner(unsigned address);  /* who answers alone, by its MAC; HO
 
 void observer_cluster_changed(void);         /* endpoints, labels */
 void observer_dirty(void);                  /* somebody may answer otherwise now */
+void observer_delivered(struct process *p);   /* a frame, to it */
 void observer_woke(struct host *h);
 void observer_frame(struct host *from, const struct arp_frame *f);
 void observer_written(const char *method, const char *path, const json_t *reply);

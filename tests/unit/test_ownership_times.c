@@ -1,74 +1,5 @@
 /* When ownership does what: to the microsecond, with the wake-up that it asks for; and what it forgets on the way. */
-#include "config/base/clock.h"
-#include "speaker/ownership.h"
-#include "tests/unit/support.h"
-
-#define T (100 * CLOCK_MS)
-#define MS CLOCK_MS
-#define NOW (1000 * CLOCK_S)
-#define NODES 8
-
-struct scene {
-	const char *holder, *candidates;
-	enum holder_fate fate;           /* of another than "a", who is me */
-	const char *successor, *previous, *move_to;
-	bool no_api, leaving, guard, alone, not_served, mute, refused, clear, holder_alive, misjudged;
-	int64_t not_before;
-	long long epoch;                 /* 0: 3; -1: 0, nobody ever had it */
-	bool found;
-};
-
-static int64_t wake;
-
-static enum ownership_action step(struct ownership *o, struct scene s, int64_t now)
-{
-	const char *names[NODES];
-	char *text = mem_strdup(s.candidates), *rest = text, *one;
-	struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = s.holder, .successor = s.successor,
-								      .previous = s.previous, .found = s.found,
-								      .epoch = s.epoch < 0 ? 0 : s.epoch ? (int)s.epoch : 3});
-	struct ownership_view v = {.me = "a", .record = r, .candidates = names, .served = !s.not_served, .connected = !s.alone, .api = !s.no_api, .interval = T,
-				   .move_to = s.move_to, .leaving = s.leaving, .guard = s.guard, .mute = s.mute, .refused = s.refused, .not_before = s.not_before,
-				   .clear_successor = s.clear, .holder_alive = s.holder_alive, .misjudged = s.misjudged, .fate = strcmp(s.holder, "a") == 0 ? HOLDER_ME : s.fate};
-	while ((one = strsep(&rest, " ")) && *one) {
-		v.eligible |= strcmp(one, "a") == 0;
-		names[v.n_candidates++] = one;
-	}
-	enum ownership_action action = ownership_step(o, &v, now, &wake);
-	record_free(r);
-	free(text);
-	return action;
-}
-
-static struct ownership in_state(enum ownership_state state)
-{
-	struct ownership o;
-	struct address a = support_address("192.168.122.100");
-	ownership_init(&o, &a, NOW);
-	o.state = state;
-	o.epoch = 3;
-	return o;
-}
-
-/* Nothing a microsecond earlier, but the wish to be woken in time. */
-static void acts_at(struct ownership *o, struct scene s, int64_t at, enum ownership_action action)
-{
-	enum ownership_state before = o->state;
-	enum ownership_action early = step(o, s, at - 1);
-	if (early != OWNERSHIP_NOTHING || o->state != before)
-		fail_msg("%lld us: too early: action %d, state %s", (long long)(at - NOW - 1), early, ownership_state_name(o->state));
-	if (wake != at)
-		fail_msg("%lld us: to be woken at %lld", (long long)(at - NOW - 1), (long long)(wake - NOW));
-	enum ownership_action now = step(o, s, at);
-	if (now != action)
-		fail_msg("%lld us: action %d, not %d, state %s", (long long)(at - NOW), now, action, ownership_state_name(o->state));
-}
-
-static void enters_at(struct ownership *o, struct scene s, int64_t at, enum ownership_action action, enum ownership_state state)
-{
-	acts_at(o, s, at, action);
-	assert_string_equal(ownership_state_name(o->state), ownership_state_name(state));
-}
+#include "tests/unit/ownership_scene.h"
 
 /* ---- whose turn it is ---- */
 
@@ -522,148 +453,18 @@ static void forgets(void **state)
 	ownership_free(&o);
 }
 
-/* ---- two owners ---- */
-
-static unsigned defences(struct ownership *o, struct scene s, int64_t spacing, unsigned most)
+/* New, taken from a dead one, or from one that goes on until he hears us? */
+static void handed(void **state)
 {
-	int64_t now = NOW;
-	for (unsigned n = 0; n < most; n++) {
-		ownership_claimed(o, "b", NULL, now);
-		if (step(o, s, now) != OWNERSHIP_DEFEND)
-			return n;
-		now += spacing;
-	}
-	return most;
-}
-
-/* Without the API: at most every 200 ms; from the third on the worse rank yields, after the sixth anybody; a war that is old is over. */
-static void wars(void **state)
-{
-	static const struct { const char *candidates; int64_t spacing; unsigned times; } CASES[] = {
-		{"a b", 200 * MS, 6}, {"b a", 200 * MS, 3}, {"a b", CLOCK_S, 6}, {"b a", 6 * CLOCK_S, 20}, {"b a", 5 * CLOCK_S, 3}, {"a b", 2 * CLOCK_S, 6}};
-	(void)state;
-	for (size_t i = 0; i < COUNT(CASES); i++) {
-		struct ownership o = in_state(OWNERSHIP_OWNED);
-		struct scene s = {"a", CASES[i].candidates, .previous = "b", .no_api = true};
-		unsigned times = defences(&o, s, CASES[i].spacing, 20);
-		if (times != CASES[i].times || o.state != (times == 20 ? OWNERSHIP_OWNED : OWNERSHIP_YIELDING))
-			fail_msg("%s, every %lld ms: %u defences, then %s", s.candidates, (long long)(CASES[i].spacing / MS), times, ownership_state_name(o.state));
-		ownership_free(&o);
-	}
-}
-
-static void defends_with_pauses(void **state)
-{
-	struct ownership o = in_state(OWNERSHIP_OWNED);
-	struct scene s = {"a", "a b", .previous = "b", .no_api = true};
-	(void)state;
-	ownership_claimed(&o, "b", NULL, NOW);
-	assert_int_equal(step(&o, s, NOW), OWNERSHIP_DEFEND);
-	ownership_claimed(&o, "b", NULL, NOW + 10 * MS);
-	acts_at(&o, s, NOW + 200 * MS, OWNERSHIP_DEFEND);
-	assert_int_equal(step(&o, s, NOW + 201 * MS), OWNERSHIP_NOTHING);
-	ownership_guard_heard(&o, NOW + 210 * MS);   /* an announcement ends that guard, too */
-	acts_at(&o, s, NOW + 400 * MS, OWNERSHIP_DEFEND);
-	assert_int_equal(step(&o, s, NOW + CLOCK_S), OWNERSHIP_NOTHING);
-	ownership_free(&o);
-}
-
-/* Both took it from the same one, and nothing is recorded: the better rank keeps it. */
-static void rank_decides(void **state)
-{
-	static const struct { const char *candidates; bool stays; } CASES[] = {{"a b", true}, {"b a", false}, {"a", true}, {"b", false}};
-	(void)state;
-	for (size_t i = 0; i < COUNT(CASES); i++) {
-		struct ownership o = in_state(OWNERSHIP_IDLE);
-		struct scene s = {"x", "a", .fate = HOLDER_DEAD, .no_api = true};
-		step(&o, s, NOW);
-		assert_int_equal(o.state, OWNERSHIP_OWNED);
-		s.candidates = CASES[i].candidates;
-		ownership_claimed(&o, "b", NULL, NOW + MS);
-		enum ownership_action action = step(&o, s, NOW + MS);
-		assert_int_equal(o.state, CASES[i].stays ? OWNERSHIP_OWNED : OWNERSHIP_YIELDING);
-		assert_int_equal(action, CASES[i].stays ? OWNERSHIP_WRITE : OWNERSHIP_NOTHING);   /* whom we hear may have brought the API server back */
-		ownership_free(&o);
-	}
-}
-
-/* With the API: one look, then the record decides. */
-static void record_decides(void **state)
-{
-	static const struct { const char *holder; bool took; enum ownership_state to; enum ownership_action action; } CASES[] = {
-		{"a", false, OWNERSHIP_OWNED, OWNERSHIP_DEFEND},        /* mine */
-		{"x", true, OWNERSHIP_OWNED, OWNERSHIP_WRITE},          /* of him I took it from: recorded now, that settles it */
-	};
-	(void)state;
-	for (size_t i = 0; i < COUNT(CASES); i++) {
-		struct ownership o = in_state(OWNERSHIP_OWNED);
-		struct scene s = {CASES[i].holder, "b a", .fate = HOLDER_DEAD};
-		o.since = NOW - 10 * CLOCK_S;   /* not in the moment of a takeover */
-		if (CASES[i].took) {
-			mem_replace(&o.from, "x");
-			mem_replace(&o.before[0], "x");
-		}
-		ownership_claimed(&o, "b", NULL, NOW);
-		assert_int_equal(step(&o, s, NOW), OWNERSHIP_LOOK);
-		assert_int_equal(step(&o, s, NOW), OWNERSHIP_NOTHING);   /* one is under way */
-		ownership_looked(&o, 200, NOW);
-		assert_int_equal(step(&o, s, NOW), CASES[i].action);
-		assert_int_equal(o.state, CASES[i].to);
-		ownership_free(&o);
-	}
-}
-
-/* Two that took it from the same one: for two seconds their order decides, then the API server is asked. */
-static void race_ends(void **state)
-{
-	(void)state;
-	for (int ended = 0; ended < 2; ended++) {
-		struct ownership o = in_state(OWNERSHIP_OWNED);
-		struct scene s = {"x", "b a", .fate = HOLDER_DEAD};
-		mem_replace(&o.from, "x");
-		mem_replace(&o.before[0], "x");
-		o.since = NOW - 2 * CLOCK_S + (ended ? 0 : 1);
-		ownership_claimed(&o, "b", NULL, NOW);
-		assert_int_equal(step(&o, s, NOW), ended ? OWNERSHIP_LOOK : OWNERSHIP_NOTHING);
-		assert_int_equal(o.state, ended ? OWNERSHIP_OWNED : OWNERSHIP_YIELDING);
-		ownership_free(&o);
-	}
-}
-
-/* That he announces it proves that he lives only if it was his: two may both want what nobody had. */
-static void whose_it_was(void **state)
-{
-	static const struct { enum ownership_state in; const char *before, *previous, *peer; bool was; } CASES[] = {
-		{OWNERSHIP_OWNED, "x", NULL, "x", true}, {OWNERSHIP_OWNED, NULL, "x,b", "x", true}, {OWNERSHIP_OWNED, NULL, "b", "x", false},
-		{OWNERSHIP_OWNED, NULL, NULL, "x", false}, {OWNERSHIP_IDLE, NULL, "x", "x", false}, {OWNERSHIP_MOVING, "x", NULL, "b", false}};
+	static const struct { enum ownership_state in; const char *from; bool fresh, is; } CASES[] = {
+		{OWNERSHIP_OWNED, NULL, false, true}, {OWNERSHIP_OWNED, "x", false, false}, {OWNERSHIP_OWNED, NULL, true, false},
+		{OWNERSHIP_OWNED, "", true, false}, {OWNERSHIP_IDLE, NULL, false, false}, {OWNERSHIP_GUARDING, NULL, false, false}};
 	(void)state;
 	for (size_t i = 0; i < COUNT(CASES); i++) {
 		struct ownership o = in_state(CASES[i].in);
-		struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "a", .previous = CASES[i].previous, .epoch = 3});
-		mem_replace(&o.before[0], CASES[i].before);
-		if (ownership_was_of(&o, CASES[i].peer, r) != CASES[i].was)
-			fail_msg("case %zu", i);
-		assert_true(ownership_was_of(&o, CASES[i].peer, NULL) == (CASES[i].was && CASES[i].before));
-		ownership_free(&o);
-		record_free(r);
-	}
-}
-
-/* No answer to the look is as good as no API; and the look is not repeated for the same one. */
-static void look_unanswered(void **state)
-{
-	static const struct { int status; enum ownership_state to; } CASES[] = {
-		{0, OWNERSHIP_YIELDING}, {500, OWNERSHIP_YIELDING}, {404, OWNERSHIP_OWNED}, {200, OWNERSHIP_OWNED}};
-	(void)state;
-	for (size_t i = 0; i < COUNT(CASES); i++) {
-		struct ownership o = in_state(OWNERSHIP_OWNED);
-		struct scene s = {.holder = "a", .candidates = "b a"};
-		ownership_claimed(&o, "b", NULL, NOW);
-		assert_int_equal(step(&o, s, NOW), OWNERSHIP_LOOK);
-		ownership_looked(&o, CASES[i].status, NOW);
-		step(&o, s, NOW);
-		assert_int_equal(o.state, CASES[i].to);
-		assert_true(o.retry_at == (CASES[i].status == 0 || CASES[i].status == 500 ? NOW + CLOCK_S : 0));
+		mem_replace(&o.from, CASES[i].from);
+		o.fresh = CASES[i].fresh;
+		assert_true(ownership_is_handed(&o) == CASES[i].is);
 		ownership_free(&o);
 	}
 }
@@ -724,59 +525,13 @@ static void claim_fails(void **state)
 	ownership_free(&o);
 }
 
-/* A write that hangs when a rival appears is not waited for. */
-static void hanging_write(void **state)
-{
-	(void)state;
-	for (int64_t written = -50; written <= 50; written += 100) {
-		struct ownership o = in_state(OWNERSHIP_OWNED);
-		struct scene s = {"x", "a b", .fate = HOLDER_DEAD};
-		o.since = NOW - 10 * CLOCK_S;
-		mem_replace(&o.from, "x");
-		mem_replace(&o.before[0], "x");
-		if (written < 0)
-			assert_int_equal(step(&o, s, NOW + written * MS), OWNERSHIP_WRITE);
-		ownership_claimed(&o, "b", NULL, NOW);
-		if (written > 0) {   /* in this war already: it has a full second to come back */
-			o.in_flight = true;
-			o.called_at = NOW + written * MS;
-		}
-		int64_t at = NOW + (written > 0 ? written * MS : 0) + 100 * MS;
-		acts_at(&o, s, at, OWNERSHIP_ABANDON);
-		assert_true(wake == at + MS);
-		assert_true(o.retry_at == (written > 0 ? at + CLOCK_S : at));
-		assert_int_equal(step(&o, s, at + MS), OWNERSHIP_LOOK);
-		/* What is written after a look is a write. */
-		if (written < 0) {
-			struct ownership w = in_state(OWNERSHIP_OWNED);
-			w.since = NOW - 10 * CLOCK_S;
-			mem_replace(&w.from, "x");
-			mem_replace(&w.before[0], "x");
-			ownership_claimed(&w, "b", NULL, NOW);
-			assert_int_equal(step(&w, s, NOW), OWNERSHIP_LOOK);
-			ownership_looked(&w, 200, NOW + MS);
-			assert_int_equal(step(&w, s, NOW + MS), OWNERSHIP_WRITE);
-			assert_int_equal(step(&w, s, NOW + MS), OWNERSHIP_DEFEND);
-			ownership_claimed(&w, "b", NULL, NOW + 2 * MS);
-			acts_at(&w, s, NOW + 102 * MS, OWNERSHIP_ABANDON);
-			ownership_free(&w);
-		}
-		/* Nor does a look hang for longer than this, and then there is no API server. */
-		acts_at(&o, s, at + 201 * MS, OWNERSHIP_ABANDON);
-		assert_true(wake == at + 202 * MS && o.retry_at == at + 201 * MS + CLOCK_S);
-		assert_int_equal(step(&o, s, at + 202 * MS), OWNERSHIP_DEFEND);   /* it was taken from x, and b is no better */
-		ownership_free(&o);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_in_order), cmocka_unit_test(claims_in_order), cmocka_unit_test(claims_and_answers), cmocka_unit_test(plans_begin_anew), cmocka_unit_test(gone_in_order),
 		cmocka_unit_test(whom_it_overwrites), cmocka_unit_test(belief_ends), cmocka_unit_test(dead_but_heard),
 		cmocka_unit_test(guards_when_unheard), cmocka_unit_test(guard_leaves), cmocka_unit_test(guard_ends), cmocka_unit_test(releases),
-		cmocka_unit_test(stops_when_heard), cmocka_unit_test(releases_to_whom), cmocka_unit_test(releases_to_nobody), cmocka_unit_test(is_summoned), cmocka_unit_test(yields_not_to_the_record), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets), cmocka_unit_test(wars),
-		cmocka_unit_test(defends_with_pauses), cmocka_unit_test(rank_decides), cmocka_unit_test(record_decides), cmocka_unit_test(whose_it_was), cmocka_unit_test(race_ends), cmocka_unit_test(look_unanswered),
-		cmocka_unit_test(writes_again), cmocka_unit_test(claim_fails), cmocka_unit_test(hanging_write)};
+		cmocka_unit_test(stops_when_heard), cmocka_unit_test(releases_to_whom), cmocka_unit_test(releases_to_nobody), cmocka_unit_test(is_summoned), cmocka_unit_test(yields_not_to_the_record), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets),
+		cmocka_unit_test(handed), cmocka_unit_test(writes_again), cmocka_unit_test(claim_fails)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
