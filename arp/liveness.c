@@ -30,7 +30,7 @@ struct peer {
 	enum phase phase;
 	int64_t next_ask, expect_by, next_send, verdict_at;
 	int64_t alarm_at, patience;  /* the first alarm of this round; until when its verdict may wait for the others' word */
-	int64_t spoke_at;            /* its speaker, last: by an answer or an alarm */
+	int64_t spoke_at;            /* its speaker, last: by an answer, a request or an alarm */
 	int sent, alarms;
 	int64_t middle;              /* of this window: from the first request in it to the verdict */
 	bool kernel_heard;           /* in this window */
@@ -384,23 +384,32 @@ static void round_request(struct liveness *l, struct peer *p, int64_t now)
 	if (p->next_send < now)
 		p->next_send = now;
 	if (p->sent == ROUND_REQUESTS) {
-		p->verdict_at = now + l->interval / 2;
+		int64_t late = p->alarm_at ? p->alarm_at + (ROUND_REQUESTS - ALARM_FROM) * spacing(l) : now;   /* an alarm may be */
+		p->verdict_at = (late > now ? late : now) + l->interval / 2;
 		p->patience = p->verdict_at + l->interval / 2;
 	}
 }
 
-/* Has somebody who could vouch said nothing since our alarm, though its node lives? On a busy machine its process may not have
- * run since. It is waited for, but not for long: it may be down as well. */
+/* Could it vouch? Its node answers us; or it follows us in the ring, so that it watches who is behind us as well, and asked us
+ * lately. */
+static bool may_vouch(const struct liveness *l, const struct peer *other, const struct peer *p)
+{
+	if (other == p)
+		return false;
+	if (other->watched)
+		return other->state == LIVENESS_ALIVE && (other->phase != ROUND || other->kernel_heard);
+	return other == &l->peers[l->before % l->n] && p->alarm_at - other->last_heard <= 2 * l->interval;
+}
+
+/* Has somebody who could vouch said nothing since our alarm? On a busy machine its process may not have run since. It is waited
+ * for, but not for long: it may be down as well. */
 static bool awaits_word(const struct liveness *l, const struct peer *p, int64_t now)
 {
 	if (p->kernel_heard || p->alarm_round || !p->alarm_at || now >= p->patience)
 		return false;
-	for (size_t i = 0; i < l->n; i++) {
-		const struct peer *other = &l->peers[i];
-		if (other != p && other->watched && other->state == LIVENESS_ALIVE && (other->phase != ROUND || other->kernel_heard) &&
-		    other->spoke_at <= p->alarm_at)
+	for (size_t i = 0; i < l->n; i++)
+		if (may_vouch(l, &l->peers[i], p) && l->peers[i].spoke_at <= p->alarm_at)
 			return true;
-	}
 	return false;
 }
 
@@ -420,7 +429,7 @@ static void verdict(struct liveness *l, struct peer *p, int64_t now)
 			set_state(l, p, LIVENESS_DEAD, now);
 	} else if (!proven) {
 		set_state(l, p, LIVENESS_SILENT, now);
-	} else if (now >= p->held_until) {
+	} else if (p->alarm_at) {   /* it was not held throughout: all were asked, and nobody vouched */
 		alarm_for(l, p);
 		set_state(l, p, LIVENESS_DEAD, now);
 	}
@@ -478,10 +487,13 @@ static void step_peer(struct liveness *l, struct peer *p, int64_t now)
 		round_request(l, p, now);
 	if (now < p->verdict_at)
 		return;
-	if (awaits_word(l, p, now))
-		p->verdict_at = clock_min(now + spacing(l), p->patience);
-	else
+	if (!awaits_word(l, p, now)) {
 		verdict(l, p, now);
+		return;
+	}
+	if (p->verdict_at == p->patience - l->interval / 2)
+		alarm_for(l, p);   /* whoever looks because of our alarms is told in time that we still miss it */
+	p->verdict_at = clock_min(now + spacing(l), p->patience);
 }
 
 static int64_t peer_deadline(const struct peer *p)
@@ -694,7 +706,7 @@ static bool receive_request(struct liveness *l, const struct arp_frame *f, int64
 	if (!asker || (!alarm && !mac_equal(&f->eth_dst, &l->mac)))
 		return false;   /* the kernel answers for the node's own address */
 	heard(l, asker, false, now);
-	l->asked_at = now;
+	l->asked_at = asker->spoke_at = now;
 	if (alarm && now - l->missed_at > CLOCK_S) {
 		l->missed_at = now;
 		push(l, LIVENESS_HEARD_AGAIN)->peer = asker->is.name;

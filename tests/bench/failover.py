@@ -62,30 +62,29 @@ def progress(who, row, i, runs):
 
 
 def repeat(who, stage, name, runs):
-    outcomes = []
+    """So many times: the Outcome of each as it is known, or None."""
     for i in range(times(name, runs)):
         row = ROWS[name]()
         row.seconds = max(row.seconds, getattr(stage.home, "LASTS", 0))
+        outcome = None
         try:
-            outcomes.append(play(stage, row))
+            outcome = play(stage, row)
         except AssertionError as error:   # a run that cannot be measured is one that failed, and is told
             print(f"\n{who}: {name}, run {i + 1}: {error}", file=sys.stderr)
-            outcomes.append(None)
             stage.mend()
         stage.clear()
         progress(who, row, i + 1, times(name, runs))
-    return outcomes
+        yield outcome
 
 
 def repeat_many(who, runs, folder):
-    outcomes = []
     with ManyHome.made(folder, build()) as home:
         for i in range(runs):
             fill(home, Many.owners[0])
-            outcomes.append(play_many(home, Many()))
+            outcome = play_many(home, Many())
             home.mended()
             progress(who, Many, i + 1, runs)
-    return outcomes
+            yield outcome
 
 
 def figures(outcomes, attribute):
@@ -180,14 +179,24 @@ def save(who, results, folder):
 
 
 def read_back(who, folders):
-    """What save() wrote in these folders, as one: {row: [Outcome or None]}."""
+    """What save() wrote in these folders, all runs of each row: {row: [Outcome or None]}."""
     results = {}
     for folder in folders:
         file = folder / f"failover-{who}.json"
         for name, every in (json.loads(file.read_text()) if file.exists() else {}).items():
             kind = ROWS.get(name, Many)
-            results[name] = [seen and SimpleNamespace(**{**seen, "row": kind, "excess": lambda found=seen["excess"]: found}) for seen in every]
+            results.setdefault(name, []).extend(seen and SimpleNamespace(**{**seen, "row": kind, "excess": lambda found=seen["excess"]: found})
+                                                for seen in every)
     return {name: results[name] for name in [*ROWS, Many.name] if name in results}
+
+
+def keep(who, name, nodes, every, results, folder):
+    """Each run is saved as it comes: a bench that is stopped has measured what it has."""
+    results[name] = []
+    for outcome in every:
+        results[name].append(outcome)
+        save(who, results, folder)
+    draw(who, name, results[name], nodes, folder)
 
 
 def measure(who, kind, names, runs, out):
@@ -198,14 +207,10 @@ def measure(who, kind, names, runs, out):
     if three:
         with stage_for(kind, folder) as stage:
             for name in three:
-                results[name] = repeat(who, stage, name, runs)
-                draw(who, name, results[name], stage.home.nodes, out)
-                save(who, results, out)
+                keep(who, name, stage.home.nodes, repeat(who, stage, name, runs), results, out)
     if Many.name in names:
         (folder / "many").mkdir()
-        results[Many.name] = repeat_many(who, runs, folder / "many")
-        draw(who, Many.name, results[Many.name], list(ManyHome.NODES), out)
-        save(who, results, out)
+        keep(who, Many.name, list(ManyHome.NODES), repeat_many(who, runs, folder / "many"), results, out)
     return results
 
 

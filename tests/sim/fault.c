@@ -8,11 +8,11 @@
 #include "tests/sim/wire.h"
 
 static const struct schedule *schedule;
-static int64_t flaps_until[FAULTS];
+static int64_t lasts_until[FAULTS];   /* of those that go on by themselves */
 
 static const char *const NAMES[FAULT_KINDS] = {"loses power", "is killed", "gets SIGTERM", "is stopped", "is cut off", "loses its carrier", "one way",
 					       "is deaf", "is mute", "split", "API server away", "cut from the API", "loss", "Node removed", "stands still", "new Services", "is drained", "a move is asked for", "runs another load balancer", "a stranger",
-					       "other endpoints", "a Service is deleted", "an address is shared", "is not ready", "is excluded", "is preferred", "a record is written by hand"};
+					       "other endpoints", "a Service is deleted", "an address is shared", "is not ready", "is excluded", "is preferred", "a record is written by hand", "busy machines"};
 
 void fault_start_process(struct host *h)
 {
@@ -135,7 +135,7 @@ static void begin_wish(const struct fault *f)
 static void on_flap(void *data, uint64_t n)
 {
 	const struct fault *f = data;
-	if (world.now >= flaps_until[f - schedule->faults])
+	if (world.now >= lasts_until[f - schedule->faults])
 		return;
 	objects_set_endpoints((unsigned)f->value, n & 1 ? f->mask ^ UINT64_C(1) << f->a : f->mask);
 	observer_cluster_changed();
@@ -147,8 +147,39 @@ static void set_endpoints(const struct fault *f, bool begins)
 	objects_set_endpoints((unsigned)f->value, begins ? f->mask : ALL_NODES);
 	if (!begins || !f->b)
 		return;
-	flaps_until[f - schedule->faults] = f->lasts == NEVER_BACK ? CLOCK_NEVER : world.now + f->lasts;
+	lasts_until[f - schedule->faults] = f->lasts == NEVER_BACK ? CLOCK_NEVER : world.now + f->lasts;
 	world_at(world.now + f->b * CLOCK_MS, on_flap, (void *)f, 1);
+}
+
+static void busy(const struct fault *f, unsigned node);
+
+static void on_free(void *data, uint64_t node)
+{
+	process_continue(&world.hosts[node]);
+	busy(data, (unsigned)node);
+}
+
+static void on_busy(void *data, uint64_t node)
+{
+	const struct fault *f = data;
+	struct host *h = &world.hosts[node];
+	if (world.now >= lasts_until[f - schedule->faults] || !process_runs(h))
+		return;
+	process_stop(h);
+	world_at(world.now + chance_between(&world.chance, 0, f->value * CLOCK_MS), on_free, data, node);
+}
+
+static void busy(const struct fault *f, unsigned node)
+{
+	world_at(world.now + chance_between(&world.chance, 0, f->b * CLOCK_MS), on_busy, (void *)f, node);
+}
+
+static void begin_busy(const struct fault *f)
+{
+	lasts_until[f - schedule->faults] = world.now + f->lasts;
+	for (unsigned i = 0; i < world.n_nodes; i++)
+		if (f->mask >> i & 1)
+			busy(f, i);
 }
 
 /* What others do in the cluster. */
@@ -238,6 +269,9 @@ static void begin(const struct fault *f)
 	case FAULT_RECORD:
 		change_cluster(f, true);
 		break;
+	case FAULT_BUSY:
+		begin_busy(f);
+		break;
 	case FAULT_KINDS:
 		break;
 	}
@@ -308,6 +342,7 @@ static void end(const struct fault *f)
 	case FAULT_REMOVE:
 	case FAULT_SERVICES:
 	case FAULT_MOVE:
+	case FAULT_BUSY:
 	case FAULT_KINDS:
 		break;
 	}
@@ -328,6 +363,7 @@ static bool has_subject(const struct fault *f)
 	case FAULT_DELETE:
 	case FAULT_SHARE:
 	case FAULT_RECORD:
+	case FAULT_BUSY:
 		return false;
 	default:
 		return f->a < world.n_hosts;
@@ -385,6 +421,8 @@ static void print_one(const struct fault *f, FILE *out)
 		fprintf(out, "n%u is written into the record of 10.99.10.%d by hand", f->b, f->value);
 	else if (f->kind == FAULT_SERVICES)
 		fprintf(out, "%d new Services", f->value);
+	else if (f->kind == FAULT_BUSY)
+		fprintf(out, "busy: nodes 0x%llx do not run for up to %d ms, every up to %u ms", (unsigned long long)f->mask, f->value, f->b);
 	else
 		fprintf(out, "n%u %s%s", f->a, NAMES[f->kind], f->value && f->kind == FAULT_PAUSE ? ", its clock too"
 			: f->value && (f->kind == FAULT_CUT || f->kind == FAULT_CARRIER) ? ", from the API too" : "");

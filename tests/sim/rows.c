@@ -167,6 +167,17 @@ static void draw_one_way(struct schedule *s, struct chance *c)
 	add(s, FAULT_ONE_WAY, (away ? 500 * MS : 0) + phase(c), 10 * S, a)->b = b;
 }
 
+/* Whoever could vouch for them may be late, and the end of a vouching comes at any moment of a round. Who has the address is not. */
+static void draw_one_way_busy(struct schedule *s, struct chance *c)
+{
+	draw_one_way(s, c);
+	s->addresses = 1;
+	struct fault *f = add(s, FAULT_BUSY, 0, 14 * S, HOSTS);
+	f->mask = ~UINT64_C(1);
+	f->value = (int)chance_between(c, 5, 40);
+	f->b = (unsigned)chance_between(c, 20, 200);
+}
+
 static void draw_deaf(struct schedule *s, struct chance *c)
 {
 	add(s, chance_percent(c, 50) ? FAULT_DEAF : FAULT_MUTE, phase(c), 8 * S, chance_percent(c, 60) ? 0 : 1);
@@ -261,14 +272,14 @@ static void draw_move_after_api(struct schedule *s, struct chance *c)
 static void draw_chaos(struct schedule *s, struct chance *c)
 {
 	static const enum fault_kind KINDS[] = {FAULT_DIE, FAULT_DIE, FAULT_KILL, FAULT_KILL, FAULT_TERM, FAULT_STOP, FAULT_CUT, FAULT_CARRIER, FAULT_ONE_WAY,
-						FAULT_DEAF, FAULT_MUTE, FAULT_SPLIT, FAULT_API, FAULT_API_CUT, FAULT_LOSS, FAULT_PAUSE};
+						FAULT_DEAF, FAULT_MUTE, FAULT_SPLIT, FAULT_API, FAULT_API_CUT, FAULT_LOSS, FAULT_PAUSE, FAULT_BUSY};
 	uint64_t used[FAULT_KINDS] = {0};   /* no fault twice on one node */
 	unsigned n = (unsigned)chance_between(c, 2, 10), dead = 0;
 	for (unsigned i = 0; i < n; i++) {
 		enum fault_kind kind = KINDS[chance_next(c) % (sizeof(KINDS) / sizeof(*KINDS))];
 		unsigned a = (unsigned)chance_between(c, 0, s->nodes - 1);
 		int64_t lasts = chance_between(c, 50 * MS, 5 * S);
-		bool whole = kind == FAULT_API || kind == FAULT_SPLIT;
+		bool whole = kind == FAULT_API || kind == FAULT_SPLIT || kind == FAULT_BUSY;
 		if (used[kind] >> (whole ? 0 : a) & 1)
 			continue;
 		used[kind] |= UINT64_C(1) << (whole ? 0 : a);
@@ -279,7 +290,9 @@ static void draw_chaos(struct schedule *s, struct chance *c)
 		struct fault *f = add(s, kind, chance_between(c, 0, 4 * S), lasts, whole ? 0 : a);
 		f->b = kind == FAULT_LOSS ? (unsigned)chance_between(c, 0, 10) : (a + 1 + (unsigned)chance_between(c, 0, s->nodes - 2)) % s->nodes;
 		f->mask = chance_next(c) & ((UINT64_C(1) << s->nodes) - 1);
-		f->value = kind == FAULT_LOSS ? (int)chance_between(c, 5, 100) : kind == FAULT_SPLIT ? (int)chance_between(c, 0, 3) : chance_percent(c, 50);
+		f->value = kind == FAULT_LOSS || kind == FAULT_BUSY ? (int)chance_between(c, 5, 100) : kind == FAULT_SPLIT ? (int)chance_between(c, 0, 3) : chance_percent(c, 50);
+		if (kind == FAULT_BUSY)
+			f->b = (unsigned)chance_between(c, 20, 200);
 	}
 }
 
@@ -340,6 +353,7 @@ const struct row ROWS[] = {
 	{"pair",              40, draw_pair,                 400,  100,   3,  0,   2000, false,  800, 3,  0},
 	{"taker-dies",        20, draw_taker_dies,            -1,  500,   5,  0,   6000, false,  800, 3,  0},
 	{"one-way",           20, draw_one_way,                0,    0,   0,  0,   5000, false,  800, 3,  0},
+	{"one-way-busy",      20, draw_one_way_busy,           0,    0,   0,  0,   5000, false,  800, 3,  0},
 	{"deaf-mute",         20, draw_deaf,                 350,  150,   1,  0,   3000, false,  800, 2,  0},
 	{"node-removed",      40, draw_removed,              350,  100,   3,  0,   3000, false,  800, 2,  0},
 	{"power-up",          40, draw_power_up,              -1,  150,   1,  0,   6000, true,   800, 3,  0},

@@ -50,7 +50,7 @@ bool schedule_has(const struct schedule *s, unsigned fault)
 	if (s->dropped >> fault & 1)
 		return false;
 	bool about_node = f->kind != FAULT_API && f->kind != FAULT_SPLIT && f->kind != FAULT_SERVICES && f->kind != FAULT_STRANGER && f->kind != FAULT_DELETE &&
-			  f->kind != FAULT_SHARE && f->a < HOSTS;
+			  f->kind != FAULT_SHARE && f->kind != FAULT_BUSY && f->a < HOSTS;
 	bool names_b = f->kind == FAULT_ONE_WAY || f->kind == FAULT_MOVE || f->kind == FAULT_RECORD;
 	return !(about_node && f->a < 64 && (s->dropped_nodes >> f->a & 1)) && !(names_b && (s->dropped_nodes >> f->b & 1));
 }

@@ -37,6 +37,7 @@ enum fault_kind {
 	FAULT_EXCLUDE,     /* a: label node.kubernetes.io/exclude-from-external-load-balancers */
 	FAULT_PREFER,      /* a: the label that preferredNodeSelectors asks for */
 	FAULT_RECORD,      /* somebody writes another holder into the record of address `value`: node b */
+	FAULT_BUSY,        /* machines in `mask` have other work: every up to `b` ms their process does not run for up to `value` ms */
 	FAULT_KINDS
 };
 

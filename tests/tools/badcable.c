@@ -14,6 +14,7 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -144,6 +145,8 @@ int main(int argc, char **argv)
 	random_state = strtoull(argv[6], NULL, 10) * 2 + 1;
 	struct pollfd ends[2] = {{.fd = open_port(argv[1]), .events = POLLIN}, {.fd = open_tap(argv[2]), .events = POLLIN}};
 	signal(SIGTERM, on_term);
+	/* A cable does not wait for a processor. Who may not have this gets a cable that stands still now and then, and is told. */
+	if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1})) {}
 	printf("ready\n");
 	fflush(stdout);
 	while (!ending) {

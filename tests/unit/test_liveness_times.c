@@ -392,29 +392,100 @@ static void vouched_for(void **state)
 	segment_free(s);
 }
 
-/* The third one hears both, but its process does not run for a while, whenever that is: its word is waited for. Not for ever. */
+/* Whenever these 5 s end, also within a round: only a round that has asked the others may convict. */
+static void held_ends(void **state)
+{
+	(void)state;
+	for (int64_t offset = 0; offset < VERDICT + T; offset += 4 * MS) {
+		struct segment *s = exact(5, 3);
+		cut(s, 0, 1, true);
+		cut(s, 1, 0, true);
+		run(s, CLOCK_S + offset);
+		assert_true(s->vouches > 0);
+		struct arp_frame word = {.eth_dst = s->nodes[0].is.mac, .eth_src = s->nodes[2].is.mac, .op = ARP_REPLY, .sha = s->nodes[1].is.mac,
+					 .spa = s->nodes[1].is.address, .tha = s->nodes[0].is.mac, .tpa = s->nodes[0].is.address};
+		liveness_receive(s->nodes[0].core, &word, s->now);
+		tend(s, 0);
+		run(s, 4 * CLOCK_S);
+		s->nodes[2].stopped = true;   /* a little late, as ever */
+		s->waits = true;
+		for (int i = 0; i < 300; i++) {
+			s->nodes[2].stopped = i % 3;
+			run(s, 10 * MS);
+		}
+		if (when(s, 0, 1, LIVENESS_DEAD) != CLOCK_NEVER || when(s, 1, 0, LIVENESS_DEAD) != CLOCK_NEVER)
+			fail_msg("vouched for again %lld ms after a second: dead", (long long)(offset / MS));
+		segment_free(s);
+	}
+}
+
+/* One hears both, but its process does not run for a while, whenever that is: its word is waited for. Not for ever: nodes 0 and 1
+ * cannot hear each other, or node 1 is dead. */
+static void stop_the_third(size_t n, size_t of_the_watchers, bool dead, int64_t stopped, int64_t offset)
+{
+	struct segment *s = exact(5, n);
+	size_t x = n - 1, watching[2] = {0}, found = 0;
+	bool by[MAX_NODES];
+	watchers(s, x, by);
+	for (size_t i = 0; i < n && found < 2; i++)
+		if (by[i])
+			watching[found++] = i;
+	size_t a = watching[of_the_watchers], third = watching[1 - of_the_watchers];
+	int64_t began = s->now;
+	s->waits = true;
+	cut(s, a, x, !dead);
+	cut(s, x, a, !dead);
+	s->nodes[x].kernel = s->nodes[x].speaker = !dead;
+	run(s, offset);
+	s->nodes[third].stopped = true;
+	run(s, stopped);
+	s->nodes[third].stopped = false;
+	run(s, CLOCK_S);
+	int64_t at = when(s, a, x, LIVENESS_DEAD);
+	if (dead ? at - began > T + VERDICT + T / 2 : at != CLOCK_NEVER)
+		fail_msg("%zu nodes, stopped for %lld ms after %lld ms: %lld ms", n, (long long)(stopped / MS), (long long)(offset / MS), (long long)((at - began) / MS));
+	segment_free(s);
+}
+
 static void word_of_the_third(void **state)
 {
 	(void)state;
-	for (int64_t stopped = 150 * MS; stopped <= 600 * MS; stopped *= 2) {
-		for (int64_t offset = 0; offset <= 200 * MS; offset += 10 * MS) {
-			struct segment *s = exact(5, 3);
-			int64_t began = s->now;
-			s->waits = true;
-			bool dead = stopped > 150 * MS;   /* then the second one is */
-			cut(s, 0, 1, !dead);
-			cut(s, 1, 0, !dead);
-			s->nodes[1].kernel = s->nodes[1].speaker = !dead;
-			run(s, offset);
-			s->nodes[2].stopped = true;
-			run(s, stopped);
-			s->nodes[2].stopped = false;
-			run(s, CLOCK_S);
-			int64_t at = when(s, 0, 1, LIVENESS_DEAD);
-			if (dead ? at - began > T + VERDICT + T / 2 : at != CLOCK_NEVER)
-				fail_msg("stopped for %lld ms after %lld ms: %lld ms", (long long)(stopped / MS), (long long)(offset / MS), (long long)((at - began) / MS));
-			segment_free(s);
+	for (size_t n = 3; n <= 6; n++)
+		for (size_t who = 0; who < 2; who++)
+			for (int64_t stopped = 150 * MS; stopped <= 600 * MS; stopped *= 2)
+				for (int64_t offset = 0; offset <= 200 * MS; offset += 10 * MS)
+					stop_the_third(n, who, stopped > 150 * MS, stopped, offset);
+}
+
+/* A node and one of the two that watch it die together: the other one waits for a word that never comes, and those that
+ * look because of its alarms still find out what it finds. */
+static void told_in_time(void **state)
+{
+	(void)state;
+	for (int64_t offset = 0; offset <= T; offset += 5 * MS) {
+		struct segment *s = exact(5, 8);
+		size_t x = 7, a = 0, b = 0;
+		bool by[MAX_NODES];
+		watchers(s, x, by);
+		while (!by[a])
+			a++;
+		for (b = a + 1; !by[b];)
+			b++;
+		if (view(s, a, b) != LIVENESS_UNKNOWN) {   /* a is the nearer one, which does not watch b */
+			size_t nearer = b;
+			b = a;
+			a = nearer;
 		}
+		run(s, offset);
+		s->nodes[x].kernel = s->nodes[b].kernel = false;
+		int64_t died = s->now;
+		run(s, CLOCK_S);
+		assert_in_range(when(s, a, x, LIVENESS_DEAD) - died, VERDICT, T + VERDICT + T / 2);
+		unsigned others = 0;
+		for (size_t i = 0; i < 7; i++)
+			others += i != a && when(s, i, x, LIVENESS_DEAD) - died <= T + VERDICT + T / 2 + 10 * MS;
+		assert_true(others >= 3);
+		segment_free(s);
 	}
 }
 
@@ -457,6 +528,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(verdicts), cmocka_unit_test(course_of_a_round), cmocka_unit_test(late_answer), cmocka_unit_test(whom_it_asks_for_proof),
 					   cmocka_unit_test(halves), cmocka_unit_test(hosts), cmocka_unit_test(new_table), cmocka_unit_test(too_late), cmocka_unit_test(connected), cmocka_unit_test(undecided),
-					   cmocka_unit_test(interval), cmocka_unit_test(cold), cmocka_unit_test(vouched_for), cmocka_unit_test(verdict_of_a_passer_by), cmocka_unit_test(word_of_the_third)};
+					   cmocka_unit_test(interval), cmocka_unit_test(cold), cmocka_unit_test(vouched_for), cmocka_unit_test(held_ends), cmocka_unit_test(verdict_of_a_passer_by), cmocka_unit_test(word_of_the_third), cmocka_unit_test(told_in_time)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
