@@ -39,7 +39,9 @@ ROWS = {
     "speaker/allocator.c": [("services", 10)],
     "speaker/allocation_choice.c": [("services", 10)],
     "speaker/sharing.c": [("services", 10)],
-    "arp/liveness.c": [("deaf-mute", 30), ("one-way", 20), ("all-killed", 15), ("loss", 6), ("stopped", 20), ("chain", 20)],
+    "arp/liveness.c": [("deaf-mute", 30), ("one-way-busy", 40), ("all-killed", 15), ("loss", 6), ("stopped", 20), ("chain", 20)],
+    "arp/liveness_round.c": [("deaf-mute", 30), ("one-way-busy", 40), ("all-killed", 15), ("loss", 6), ("stopped", 20), ("chain", 20)],
+    "arp/liveness_receive.c": [("deaf-mute", 30), ("one-way-busy", 40), ("all-killed", 15), ("loss", 6), ("stopped", 20), ("chain", 20)],
 }
 NOT_COUNTED = ("no C", "the same code")
 
