@@ -4,8 +4,9 @@
  * One unicast ARP request for a peer's node address asks two at once: its kernel answers to us, its speaker answers in a
  * form no kernel sends (SPA = TPA = the node's address). The nodes of a link form a ring by SHA-256(name); each watches the
  * nodes behind it until it has passed two that are alive. With T the interval: a request every T; when the answer is
- * missing after T/4, ten requests 0.12 T apart and a verdict T/2 after the last: 271 ms after the fault at worst for 100 ms.
- * Nobody is convicted without proof that our own link works in both directions, in both halves of the silence. */
+ * missing after T/4, ten requests 0.12 T apart and a verdict T/2 after the last: 271 ms after the fault at worst for 100 ms,
+ * and up to T/2 more while somebody who could vouch has said nothing. Nobody is convicted
+ * without proof that our own link works in both directions, in both halves of the silence. */
 #ifndef ARP_LIVENESS_H
 #define ARP_LIVENESS_H
 
