@@ -25,8 +25,12 @@ PROMPT = -10
 def _begin(niceness):
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if niceness:
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, niceness)
+            # Where the kernel shares out by sessions, it counts within one only; so it gets a session of its own, and that the same.
+            os.setsid()
+            with open("/proc/self/autogroup", "w") as group:
+                group.write(str(niceness))
 
 
 def spawn(argv, netns=None, niceness=0, **popen):
