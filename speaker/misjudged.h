@@ -18,8 +18,8 @@ void misjudged_free(struct misjudged *m);   /* NULL is fine */
 /* An address was taken from this node because it was silent. */
 void misjudged_took(struct misjudged *m, const char *node, int64_t now);
 
-/* It announces one that we answer for; record: of that one, or NULL. By a handover it may. True: so it was alive, and that is
- * news. */
+/* It announces one that we answer for, and the record, if it can be read, was looked at since; record: of that one, or NULL. By a
+ * handover it may. True: so it was alive, and that is news. */
 bool misjudged_announces(struct misjudged *m, const char *node, const struct record *record, int64_t now);
 
 /* Silent as it is for us, it has recorded over us what we took from it. */

@@ -40,6 +40,7 @@ struct owned_address {
 	struct api_call *call;
 	bool guarded_here;              /* some segment answers in another's stead */
 	bool announced;                 /* said so in log and Event */
+	char *insists;                  /* the peer that had it before us and has announced it; NULL */
 	UT_hash_handle hh;              /* by core.address */
 };
 
@@ -55,9 +56,9 @@ void owned_address_evaluate(struct owned_address *o, int64_t now);
 /* Answers and guards no longer, at once: for events that cannot wait for the next evaluation. */
 void owned_address_hush(struct owned_address *o);
 
-/* A peer's frame says that the address is at the peer. If that makes us stop, then before the next frame of the same batch, which is
- * the peer's to answer. */
-void owned_address_claimed(struct owned_address *o, const char *peer, int64_t now);
+/* A peer's frame, an answer or an announcement, says that the address is at the peer. If that makes us stop, then before the next
+ * frame of the same batch, which is the peer's to answer. */
+void owned_address_claimed(struct owned_address *o, const char *peer, bool answer, int64_t now);
 
 /* The context's model is another one. */
 void owned_address_forget(struct owned_address *o);

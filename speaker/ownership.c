@@ -383,18 +383,12 @@ void ownership_looked(struct ownership *o, int status, int64_t now)
 	o->retry_at = o->unanswered ? now + OWNERSHIP_RETRY : o->retry_at;
 }
 
-/* It goes on only until another one is heard. */
-static bool hands_over(const struct ownership *o)
-{
-	return o->state == OWNERSHIP_MOVING || o->state == OWNERSHIP_RELEASING || o->state == OWNERSHIP_STOPPING;
-}
-
 /* We go on only until he is heard. That is at once: what he and we hear after it is his to answer. */
 static bool is_awaited(const struct ownership *o, const char *peer, const struct record *record)
 {
 	if (o->state == OWNERSHIP_MOVING)
 		return record && strcmp(record->successor, peer) == 0;
-	return hands_over(o);
+	return o->state == OWNERSHIP_RELEASING || o->state == OWNERSHIP_STOPPING;
 }
 
 void ownership_claimed(struct ownership *o, const char *peer, const struct record *record, int64_t now)
@@ -426,7 +420,7 @@ void ownership_claimed(struct ownership *o, const char *peer, const struct recor
 
 bool ownership_was_of(const struct ownership *o, const char *peer, const struct record *record)
 {
-	return ownership_answers(o) && !hands_over(o) && (ownership_held_before(o, peer) || (record && record_held_before(record, peer)));
+	return ownership_answers(o) && (ownership_held_before(o, peer) || (record && record_held_before(record, peer)));
 }
 
 void ownership_asked(struct ownership *o, const char *peer, int64_t now)

@@ -123,8 +123,7 @@ void ownership_looked(struct ownership *o, int status, int64_t now);
 /* A peer's frame says that the address is at the peer; record: as known then, or NULL. */
 void ownership_claimed(struct ownership *o, const char *peer, const struct record *record, int64_t now);
 
-/* Ours, and the peer had it before us: that it announces it says that it lives, not that both want what nobody had. While we hand
- * it over an announcement is what we wait for, and may come before the record that says to whom. */
+/* Ours, and the peer had it before us: that it announces it says that it lives, not that both want what nobody had. */
 bool ownership_was_of(const struct ownership *o, const char *peer, const struct record *record);
 
 /* A peer has asked for the address by broadcast. */

@@ -159,13 +159,10 @@ static void on_claim(void *data, struct segment *s, uint32_t address, const stru
 		ownership_stranger_heard(&o->core);
 	if (!o || !peer)
 		return;
-	const struct record *r = model_record(model_of(role), &a);
-	if (!answer && ownership_was_of(&o->core, peer, r) && misjudged_announces(role->context.misjudged, peer, r, clock_now()))
-		log_warn("misjudged", KV("peer", peer), "node %s was taken for dead and is not: this node takes nothing from it for a while", peer);
 	/* Who takes what is ours may have seen it in a record that we have not: the API server is back. */
 	if (ownership_answers(&o->core) && !cluster_api_answers(role->cluster))
 		cluster_hurry(role->cluster);
-	owned_address_claimed(o, peer, clock_now());
+	owned_address_claimed(o, peer, answer, clock_now());
 	look_at_some(role);
 }
 

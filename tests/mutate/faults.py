@@ -40,6 +40,8 @@ FAULTS = [
     Fault("a verdict though nobody was asked to vouch", "arp/liveness_round.c", "} else if (p->alarm_at) {", "} else if (now >= p->held_until) {", ["liveness_times"],
           rows=[("one-way-busy", 40)]),
     Fault("those that look because of an alarm are told too late", "arp/liveness_round.c", "if (p->verdict_at == p->patience - l->interval / 2)", "if (false)", ["liveness_times"]),
+    Fault("an announcement counts as a proof before the record is looked at", "speaker/owned_address.c", "(ownership_answers(&o->core) && action != OWNERSHIP_DEFEND))",
+          "false)", rows=[("dead-again", 80)]),
     Fault("late answer not clearing: a round goes on", "arp/liveness_receive.c", "\t\tif (p->phase != IDLE)\n\t\t\tliveness_end_round(p, next_ask);\n", "", ["liveness_times", "liveness"]),
     Fault("late answer not clearing: the dead stay dead", "arp/liveness_receive.c", "liveness_enter(l, p, p->watched ? LIVENESS_ALIVE : LIVENESS_UNKNOWN, now);",
           "if (!liveness_down(p))\n\t\t\tliveness_enter(l, p, p->watched ? LIVENESS_ALIVE : LIVENESS_UNKNOWN, now);", ["liveness_times", "liveness"]),

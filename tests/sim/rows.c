@@ -34,6 +34,16 @@ static void draw_returns(struct schedule *s, struct chance *c)
 	add(s, FAULT_DIE, phase(c), chance_between(c, S, 5 * S), 0);
 }
 
+/* Back, its addresses are moved back to it, and it dies again before anybody has forgotten the first time. */
+static void draw_dead_again(struct schedule *s, struct chance *c)
+{
+	int64_t lasts = chance_between(c, S, 3 * S), at = phase(c), back = at + lasts + chance_between(c, S, 2 * S);
+	add(s, FAULT_DIE, at, lasts, 0);
+	for (unsigned i = 0; i < s->addresses; i++)
+		add(s, FAULT_MOVE, back, NEVER_BACK, HOSTS)->value = (int)i;   /* to n0 */
+	add(s, FAULT_DIE, back + chance_between(c, S, 3 * S), NEVER_BACK, 0);
+}
+
 static void draw_killed(struct schedule *s, struct chance *c)
 {
 	add(s, FAULT_KILL, phase(c), NEVER_BACK, 0);
@@ -336,6 +346,7 @@ const struct row ROWS[] = {
 	{"dead-20ms",         50, draw_dead_fast,            100,  150,   7,  0,   1500, false,  800, 2,  0},
 	{"dead-no-api",       50, draw_dead_without_api,     350,  150,   3,  0,   6000, false,  800, 2,  0},
 	{"dead-returns",      50, draw_returns,              350,  300,   3,  0,   2500, false,  800, 2,  0},
+	{"dead-again",        30, draw_dead_again,           350,  150,   5,  0,   2500, false,  800, 2,  0},
 	{"killed",            10, draw_killed,               300,    0,   1,  0,  35000, false,  800, 2,  0},
 	{"killed-restarted",  60, draw_killed_restarted,     300,    0,   0,  0,   1500, false,  800, 2,  0},
 	{"upgrade",           40, draw_upgrade,                0,    0,   0,  0,   1500, false,  800, 2,  0},
