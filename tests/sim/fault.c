@@ -7,6 +7,8 @@
 #include "tests/sim/stranger.h"
 #include "tests/sim/wire.h"
 
+#define LATE 10   /* ms: a client waits so long for an answer without noticing */
+
 static const struct schedule *schedule;
 static int64_t lasts_until[FAULTS];   /* of those that go on by themselves */
 
@@ -151,11 +153,15 @@ static void set_endpoints(const struct fault *f, bool begins)
 	world_at(world.now + f->b * CLOCK_MS, on_flap, (void *)f, 1);
 }
 
+static int64_t busy_since[HOSTS];
+
 static void busy(const struct fault *f, unsigned node);
 
 static void on_free(void *data, uint64_t node)
 {
-	process_continue(&world.hosts[node]);
+	struct host *h = &world.hosts[node];
+	if (h->process && h->process->stopped_at == busy_since[node])   /* not by another fault */
+		process_continue(h);
 	busy(data, (unsigned)node);
 }
 
@@ -163,9 +169,15 @@ static void on_busy(void *data, uint64_t node)
 {
 	const struct fault *f = data;
 	struct host *h = &world.hosts[node];
-	if (world.now >= lasts_until[f - schedule->faults] || !process_runs(h))
+	if (world.now >= lasts_until[f - schedule->faults])
 		return;
+	if (!h->powered || !h->process || h->process->stopped) {
+		busy(f, (unsigned)node);
+		return;
+	}
 	process_stop(h);
+	busy_since[node] = world.now;
+	h->process->late = f->value <= LATE;
 	world_at(world.now + chance_between(&world.chance, 0, f->value * CLOCK_MS), on_free, data, node);
 }
 
@@ -176,7 +188,7 @@ static void busy(const struct fault *f, unsigned node)
 
 static void begin_busy(const struct fault *f)
 {
-	lasts_until[f - schedule->faults] = world.now + f->lasts;
+	lasts_until[f - schedule->faults] = f->lasts == NEVER_BACK ? CLOCK_NEVER : world.now + f->lasts;
 	for (unsigned i = 0; i < world.n_nodes; i++)
 		if (f->mask >> i & 1)
 			busy(f, i);

@@ -252,7 +252,7 @@ void process_give(struct process *p, void (*run)(void *data, uint64_t arg), void
 
 bool process_runs(const struct host *h)
 {
-	return h->powered && h->process && !h->process->stopped;
+	return h->powered && h->process && (!h->process->stopped || h->process->late);
 }
 
 /* ---- life and death ---- */
@@ -361,6 +361,7 @@ void process_stop(struct host *h)
 		return;
 	world_say("%s: process stopped", h->name);
 	h->process->stopped = true;
+	h->process->late = false;
 	h->process->stopped_at = world.now;
 	observer_dirty();
 }

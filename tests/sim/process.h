@@ -39,6 +39,7 @@ struct process {
 	bool again, busy;            /* the loop may not sleep; it runs */
 	bool soon;                   /* a turn is on the agenda */
 	bool stopped;                /* SIGSTOP */
+	bool late;                   /* stopped, but for some milliseconds only, as its machine has other work: it still counts as running */
 	int64_t stopped_at;
 	bool ended;                  /* it has said goodbye; gone when it comes to rest */
 	struct waiting *inbox;       /* while stopped */
@@ -56,7 +57,7 @@ void process_kill(struct host *h);     /* SIGKILL, or the power is off; nothing 
 void process_stop(struct host *h);     /* SIGSTOP */
 void process_continue(struct host *h);
 void process_terminate(struct host *h, void (*on_end)(struct host *h));   /* SIGTERM; on_end when it has ended */
-bool process_runs(const struct host *h);   /* there, and not stopped */
+bool process_runs(const struct host *h);   /* there, and not stopped but for a moment */
 
 /* Lets the process have it: now, or when it goes on. A turn of its loop follows. */
 void process_give(struct process *p, void (*run)(void *data, uint64_t arg), void *data, uint64_t arg);

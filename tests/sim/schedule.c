@@ -11,6 +11,7 @@ const struct row *row_find(const char *name)
 }
 
 #define LARGE 2   /* percent of the schedules; they cost as much as ten others each */
+#define BUSY 20   /* percent: all machines have other work as well, timers are not exact */
 
 static const struct row *by_weight(uint64_t seed)
 {
@@ -39,6 +40,10 @@ void schedule_draw(struct schedule *s, uint64_t seed, const struct row *row)
 	struct chance places = {seed + 99};
 	if (!s->exact && chance_percent(&places, LARGE))   /* what the row is about happens in a larger cluster */
 		s->nodes = (unsigned)chance_between(&places, s->nodes, NODES);
+	struct chance other_work = {seed + 7};
+	if (s->n_faults < FAULTS && chance_percent(&other_work, BUSY))
+		s->faults[s->n_faults++] = (struct fault){.kind = FAULT_BUSY, .lasts = NEVER_BACK, .a = HOSTS, .mask = UINT64_MAX, .b = 100,
+							  .value = (int)chance_between(&other_work, 1, 4)};
 	for (unsigned i = 0; i < ADDRESSES; i++)
 		if (s->holders[i] == 0)   /* not drawn by the row, or by it to be the first */
 			s->holders[i] = (unsigned char)(i == 0 ? 0 : chance_between(&places, 0, s->nodes - 1));
@@ -60,6 +65,8 @@ int64_t schedule_faults_end(const struct schedule *s)
 	int64_t end = 0;
 	for (unsigned i = 0; i < s->n_faults; i++) {
 		const struct fault *f = &s->faults[i];
+		if (f->kind == FAULT_BUSY)   /* it may go on */
+			continue;
 		int64_t over = f->at + (f->lasts == NEVER_BACK ? 0 : f->lasts) + (f->kind == FAULT_TERM ? 2 * CLOCK_S : 0);
 		if (schedule_has(s, i) && over > end)
 			end = over;

@@ -207,6 +207,8 @@ static void hosts(void **state)
 		for (size_t i = 0; i < n; i++) {
 			assert_true(sent[i].frame.tpa != 0x0a6301ff && sent[i].frame.tpa != s->nodes[0].is.address);
 			if (sent[i].frame.tpa == s->nodes[2].is.address)
+				assert_int_equal(sent[i].frame.eth_dst.bytes[1], 9);   /* another card than before */
+			if (sent[i].frame.tpa == s->nodes[2].is.address)
 				asked |= 1;
 			else if (sent[i].frame.tpa > 0x0a630100)
 				asked |= UINT32_C(1) << (sent[i].frame.tpa - 0x0a630100);
@@ -392,20 +394,27 @@ static void vouched_for(void **state)
 	segment_free(s);
 }
 
+/* Nodes 0 and 1 do not hear each other; after `later` node 2 vouches once more, to node 0 for node 1. */
+static struct segment *vouched_once_more(int64_t later)
+{
+	struct segment *s = exact(5, 3);
+	cut(s, 0, 1, true);
+	cut(s, 1, 0, true);
+	run(s, later);
+	assert_true(s->vouches > 0);
+	struct arp_frame word = {.eth_dst = s->nodes[0].is.mac, .eth_src = s->nodes[2].is.mac, .op = ARP_REPLY, .sha = s->nodes[1].is.mac,
+				 .spa = s->nodes[1].is.address, .tha = s->nodes[0].is.mac, .tpa = s->nodes[0].is.address};
+	liveness_receive(s->nodes[0].core, &word, s->now);
+	tend(s, 0);
+	return s;
+}
+
 /* Whenever these 5 s end, also within a round: only a round that has asked the others may convict. */
 static void held_ends(void **state)
 {
 	(void)state;
 	for (int64_t offset = 0; offset < VERDICT + T; offset += 4 * MS) {
-		struct segment *s = exact(5, 3);
-		cut(s, 0, 1, true);
-		cut(s, 1, 0, true);
-		run(s, CLOCK_S + offset);
-		assert_true(s->vouches > 0);
-		struct arp_frame word = {.eth_dst = s->nodes[0].is.mac, .eth_src = s->nodes[2].is.mac, .op = ARP_REPLY, .sha = s->nodes[1].is.mac,
-					 .spa = s->nodes[1].is.address, .tha = s->nodes[0].is.mac, .tpa = s->nodes[0].is.address};
-		liveness_receive(s->nodes[0].core, &word, s->now);
-		tend(s, 0);
+		struct segment *s = vouched_once_more(CLOCK_S + offset);
 		run(s, 4 * CLOCK_S);
 		s->nodes[2].stopped = true;   /* a little late, as ever */
 		s->waits = true;
@@ -415,6 +424,20 @@ static void held_ends(void **state)
 		}
 		if (when(s, 0, 1, LIVENESS_DEAD) != CLOCK_NEVER || when(s, 1, 0, LIVENESS_DEAD) != CLOCK_NEVER)
 			fail_msg("vouched for again %lld ms after a second: dead", (long long)(offset / MS));
+		segment_free(s);
+	}
+}
+
+/* And then nobody does: convicted after these 5 s, in the first or the second round. */
+static void held_for(void **state)
+{
+	(void)state;
+	for (int64_t offset = 0; offset < VERDICT + T; offset += 20 * MS) {
+		struct segment *s = vouched_once_more(CLOCK_S + offset);
+		int64_t vouched = s->now;
+		s->nodes[2].speaker = false;
+		run(s, 8 * CLOCK_S);
+		assert_in_range(when(s, 0, 1, LIVENESS_DEAD) - vouched, 5 * CLOCK_S, 5 * CLOCK_S + 2 * (T + VERDICT));
 		segment_free(s);
 	}
 }
@@ -528,6 +551,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(verdicts), cmocka_unit_test(course_of_a_round), cmocka_unit_test(late_answer), cmocka_unit_test(whom_it_asks_for_proof),
 					   cmocka_unit_test(halves), cmocka_unit_test(hosts), cmocka_unit_test(new_table), cmocka_unit_test(too_late), cmocka_unit_test(connected), cmocka_unit_test(undecided),
-					   cmocka_unit_test(interval), cmocka_unit_test(cold), cmocka_unit_test(vouched_for), cmocka_unit_test(held_ends), cmocka_unit_test(verdict_of_a_passer_by), cmocka_unit_test(word_of_the_third), cmocka_unit_test(told_in_time)};
+					   cmocka_unit_test(interval), cmocka_unit_test(cold), cmocka_unit_test(vouched_for), cmocka_unit_test(held_ends), cmocka_unit_test(held_for), cmocka_unit_test(verdict_of_a_passer_by), cmocka_unit_test(word_of_the_third), cmocka_unit_test(told_in_time)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -430,6 +430,21 @@ static void checks_remember(void **state)
 	}
 }
 
+/* Who was named while it slept asks first as well: it may be an old claim by now. */
+static void named_asleep(void **state)
+{
+	(void)state;
+	for (int slept = 0; slept < 2; slept++) {
+		struct ownership o = in_state(OWNERSHIP_IDLE);
+		struct scene s = {"a", "a b", .epoch = 4};
+		if (slept)
+			ownership_woke(&o, NOW);
+		assert_int_equal(step(&o, s, NOW), slept ? OWNERSHIP_ASK : OWNERSHIP_NOTHING);
+		assert_string_equal(ownership_state_name(o.state), ownership_state_name(slept ? OWNERSHIP_CHECK : OWNERSHIP_OWNED));
+		ownership_free(&o);
+	}
+}
+
 /* What was known of one time as the owner is no matter of the next. */
 static void forgets(void **state)
 {
@@ -531,7 +546,7 @@ int main(void)
 		cmocka_unit_test(takes_in_order), cmocka_unit_test(claims_in_order), cmocka_unit_test(claims_and_answers), cmocka_unit_test(plans_begin_anew), cmocka_unit_test(gone_in_order),
 		cmocka_unit_test(whom_it_overwrites), cmocka_unit_test(belief_ends), cmocka_unit_test(dead_but_heard),
 		cmocka_unit_test(guards_when_unheard), cmocka_unit_test(guard_leaves), cmocka_unit_test(guard_ends), cmocka_unit_test(releases),
-		cmocka_unit_test(stops_when_heard), cmocka_unit_test(releases_to_whom), cmocka_unit_test(releases_to_nobody), cmocka_unit_test(is_summoned), cmocka_unit_test(yields_not_to_the_record), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(forgets),
+		cmocka_unit_test(stops_when_heard), cmocka_unit_test(releases_to_whom), cmocka_unit_test(releases_to_nobody), cmocka_unit_test(is_summoned), cmocka_unit_test(yields_not_to_the_record), cmocka_unit_test(stops), cmocka_unit_test(checks_remember), cmocka_unit_test(named_asleep), cmocka_unit_test(forgets),
 		cmocka_unit_test(handed), cmocka_unit_test(writes_again), cmocka_unit_test(claim_fails)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
