@@ -192,7 +192,7 @@ def _request_does_not_wait_for_ever(room, plugin, config, _tmp_path):
     assert answer["message"] == f"GET {room.path}: no credentials yet: the exec plugin is still running"
 
 
-def _valgrind(room, plugin, config, _tmp_path):
+def _valgrind(room, plugin, config, tmp_path):
     good = plugin.giving(lives=3, **certificate_of(room, room.server.new_user()))
     plugin.behave(f"case $run in 1) exit 1;; 2) echo garbage;; 3)\n{plugin.giving(token='nonsense')}\n;; 4) yes;; *)\n{good}\n;; esac")
     probe = Probe(config, "watch", room.path, under=VALGRIND)
@@ -200,9 +200,9 @@ def _valgrind(room, plugin, config, _tmp_path):
     probe.until("synced", timeout=120)
     count = len(plugin.runs())
     wait(lambda: len(plugin.runs()) > count + 1, 60, "more runs")
-    plugin.behave("sleep 1000")
-    count = len(plugin.runs())
-    wait(lambda: len(plugin.runs()) > count, 60, "a run that hangs")
+    hangs = tmp_path / "hangs"   # it may have begun before anybody counts
+    plugin.behave(f"touch {hangs}; sleep 1000")
+    wait(hangs.exists, 60, "a run that hangs")
     probe.end()
     assert "==" not in probe.log.read_text()
 
