@@ -56,7 +56,6 @@ void owned_address_free(struct owned_address *o)
 	ownership_free(&o->core);
 	planned_move_free(&o->planned);
 	free(o->candidates);
-	free(o->insists);
 	free(o);
 }
 
@@ -511,22 +510,11 @@ static void forget_call(struct owned_address *o, int64_t now)
 	ownership_written(&o->core, 0, now);
 }
 
-/* He announces what we took from him, and still does when we have looked at the record: he was alive. An announcement alone may be
- * by a record that we have not seen yet, as when it is moved back to him. */
-static void judge_insistence(struct owned_address *o, const struct record *r, enum ownership_action action, int64_t now)
-{
-	if (!o->insists || (ownership_answers(&o->core) && action != OWNERSHIP_DEFEND))
-		return;
-	if (ownership_answers(&o->core) && misjudged_announces(o->context->misjudged, o->insists, r, now))
-		log_warn("misjudged", KV("peer", o->insists), "node %s was taken for dead and is not: this node takes nothing from it for a while", o->insists);
-	mem_replace(&o->insists, NULL);
-}
-
 void owned_address_claimed(struct owned_address *o, const char *peer, bool answer, int64_t now)
 {
 	bool answered = ownership_answers(&o->core), guarded = ownership_guards(&o->core);
-	if (!answer && ownership_was_of(&o->core, peer, record_of(o)))
-		mem_replace(&o->insists, peer);
+	if (!answer)
+		ownership_announced(&o->core, peer, record_of(o));
 	ownership_claimed(&o->core, peer, record_of(o), now);
 	o->news = true;
 	if ((!answered && !guarded) || ownership_answers(&o->core) || ownership_guards(&o->core))
@@ -551,7 +539,10 @@ void owned_address_evaluate(struct owned_address *o, int64_t now)
 	free(up);
 	if (!answered && ownership_answers(&o->core) && v.fate == HOLDER_DEAD && o->core.from)
 		misjudged_took(o->context->misjudged, o->core.from, now);
-	judge_insistence(o, r, action, now);
+	char *alive = ownership_refuted(&o->core);
+	if (alive && misjudged_announces(o->context->misjudged, alive, r, now))
+		log_warn("misjudged", KV("peer", alive), "node %s was taken for dead and is not: this node takes nothing from it for a while", alive);
+	free(alive);
 	apply_answering(o, r);   /* frames first, then the API */
 	if (answered && !ownership_answers(&o->core) && action == OWNERSHIP_NOTHING)
 		forget_call(o, now);

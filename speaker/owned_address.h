@@ -40,7 +40,6 @@ struct owned_address {
 	struct api_call *call;
 	bool guarded_here;              /* some segment answers in another's stead */
 	bool announced;                 /* said so in log and Event */
-	char *insists;                  /* the peer that had it before us and has announced it; NULL */
 	UT_hash_handle hh;              /* by core.address */
 };
 

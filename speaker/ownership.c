@@ -45,6 +45,8 @@ void ownership_free(struct ownership *o)
 	free(o->target);
 	free(o->guarded);
 	free(o->rival);
+	free(o->insists);
+	free(o->refuted);
 	free(o->believed);
 }
 
@@ -418,9 +420,17 @@ void ownership_claimed(struct ownership *o, const char *peer, const struct recor
 	o->plan_at = CLOCK_NEVER;   /* somebody was faster */
 }
 
-bool ownership_was_of(const struct ownership *o, const char *peer, const struct record *record)
+void ownership_announced(struct ownership *o, const char *peer, const struct record *record)
 {
-	return ownership_answers(o) && (ownership_held_before(o, peer) || (record && record_held_before(record, peer)));
+	if (ownership_answers(o) && (ownership_held_before(o, peer) || (record && record_held_before(record, peer))))
+		mem_replace(&o->insists, peer);
+}
+
+char *ownership_refuted(struct ownership *o)
+{
+	char *peer = o->refuted;
+	o->refuted = NULL;
+	return peer;
 }
 
 void ownership_asked(struct ownership *o, const char *peer, int64_t now)

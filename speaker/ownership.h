@@ -81,6 +81,8 @@ struct ownership {
 	int64_t rival_at;      /* when it was heard last, */
 	int64_t rival_since;   /* and first */
 	bool looked;           /* since the rival appeared */
+	char *insists;         /* the peer that had it before us and has announced it since; NULL */
+	char *refuted;         /* for ownership_refuted() */
 	bool unanswered;       /* ... and the API server did not answer in time */
 	int64_t defended_at;
 	int64_t war_began;     /* of the defences counted; they are forgotten after 10 s */
@@ -123,8 +125,13 @@ void ownership_looked(struct ownership *o, int status, int64_t now);
 /* A peer's frame says that the address is at the peer; record: as known then, or NULL. */
 void ownership_claimed(struct ownership *o, const char *peer, const struct record *record, int64_t now);
 
-/* Ours, and the peer had it before us: that it announces it says that it lives, not that both want what nobody had. */
-bool ownership_was_of(const struct ownership *o, const char *peer, const struct record *record);
+/* That frame was an announcement. If the peer had the address before us it lives, and does not just want what nobody had; but the
+ * announcement may be by a record that we have not seen yet, as when the address is moved back. */
+void ownership_announced(struct ownership *o, const char *peer, const struct record *record);
+
+/* The peer that went on announcing what was taken from it, when the record was looked at and still names us, or there is no API to
+ * ask: it was never dead. Told once, the caller's to free; NULL: nobody. */
+char *ownership_refuted(struct ownership *o);
 
 /* A peer has asked for the address by broadcast. */
 void ownership_asked(struct ownership *o, const char *peer, int64_t now);

@@ -66,6 +66,8 @@ enum ownership_action ownership_settle_rivalry(struct ownership *o, const struct
 	}
 	o->defences++;
 	mem_replace(&o->rival, NULL);
+	mem_replace(&o->refuted, o->insists);
+	mem_replace(&o->insists, NULL);
 	o->defended_at = now;
 	*wakep = clock_min(*wakep, now + CLOCK_MS);   /* what is not recorded yet waits for its time, not for the next event */
 	return OWNERSHIP_DEFEND;

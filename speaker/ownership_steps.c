@@ -36,6 +36,7 @@ void ownership_enter(struct ownership *o, enum ownership_state state, int64_t no
 		return;
 	}
 	mem_replace(&o->rival, NULL);
+	mem_replace(&o->insists, NULL);
 	if (state != OWNERSHIP_CHECK && state != OWNERSHIP_CLAIMING) {
 		mem_replace(&o->from, NULL);
 		ownership_forget_before(o);

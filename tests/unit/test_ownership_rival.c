@@ -1,4 +1,5 @@
 /* Two that say the address is theirs: who gives way, when, and what is asked of the API server meanwhile. */
+#include "speaker/ownership_steps.h"
 #include "tests/unit/ownership_scene.h"
 
 static unsigned defences(struct ownership *o, struct scene s, int64_t spacing, unsigned most)
@@ -107,22 +108,64 @@ static void race_ends(void **state)
 	}
 }
 
-/* That he announces it proves that he lives only if it was his: two may both want what nobody had. */
-static void whose_it_was(void **state)
+/* He announces it: that proves that he lives only if it was his, two may both want what nobody had; and only if it is not his by a
+ * record that has not come yet. */
+static void refuted(void **state)
 {
-	static const struct { enum ownership_state in; const char *before, *previous, *peer; bool was; } CASES[] = {
-		{OWNERSHIP_OWNED, "x", NULL, "x", true}, {OWNERSHIP_OWNED, NULL, "x,b", "x", true}, {OWNERSHIP_OWNED, NULL, "b", "x", false},
-		{OWNERSHIP_OWNED, NULL, NULL, "x", false}, {OWNERSHIP_IDLE, NULL, "x", "x", false}, {OWNERSHIP_MOVING, "x", NULL, "b", false}};
+	static const struct { const char *before, *previous; bool announced; const char *holder; bool no_api; int status; const char *lives; } CASES[] = {
+		{"x", NULL, true, "a", false, 200, "x"}, {NULL, "x,b", true, "a", false, 200, "x"},
+		{NULL, "x", true, "a", true, 0, "x"},                      /* nobody to ask */
+		{"x", NULL, false, "a", false, 200, NULL},                 /* an answer may have been on its way */
+		{NULL, "b", true, "a", false, 200, NULL}, {NULL, NULL, true, "a", false, 200, NULL},
+		{"x", NULL, true, "x", false, 200, NULL}};                 /* it is handed back to him */
 	(void)state;
 	for (size_t i = 0; i < COUNT(CASES); i++) {
-		struct ownership o = in_state(CASES[i].in);
+		struct ownership o = in_state(OWNERSHIP_OWNED);
 		struct record *r = support_record_new((struct support_record){.address = "192.168.122.100", .holder = "a", .previous = CASES[i].previous, .epoch = 3});
+		struct scene s = {"a", "a x", .previous = CASES[i].previous, .no_api = CASES[i].no_api};
+		o.since = NOW - 10 * CLOCK_S;
 		mem_replace(&o.before[0], CASES[i].before);
-		if (ownership_was_of(&o, CASES[i].peer, r) != CASES[i].was)
-			fail_msg("case %zu", i);
-		assert_true(ownership_was_of(&o, CASES[i].peer, NULL) == (CASES[i].was && CASES[i].before));
+		if (CASES[i].announced)
+			ownership_announced(&o, "x", r);
+		ownership_claimed(&o, "x", r, NOW);
+		assert_null(ownership_refuted(&o));
+		enum ownership_action action = step(&o, s, NOW);
+		if (!CASES[i].no_api) {
+			assert_int_equal(action, OWNERSHIP_LOOK);
+			assert_null(ownership_refuted(&o));   /* not yet */
+			ownership_looked(&o, CASES[i].status, NOW + MS);
+			s.holder = CASES[i].holder;
+			s.fate = HOLDER_PRESENT;
+			step(&o, s, NOW + MS);
+		}
+		char *lives = ownership_refuted(&o);
+		if (!lives != !CASES[i].lives || (lives && strcmp(lives, CASES[i].lives) != 0))
+			fail_msg("case %zu: %s", i, lives ? lives : "nobody");
+		free(lives);
+		assert_null(ownership_refuted(&o));   /* told once */
 		ownership_free(&o);
 		record_free(r);
+	}
+}
+
+/* What was announced in one time as the owner proves nothing in the next; nor what is announced when it is not ours. */
+static void refuted_no_more(void **state)
+{
+	struct scene s = {.holder = "a", .candidates = "a x"};
+	(void)state;
+	for (int ours = 0; ours < 2; ours++) {
+		struct ownership o = in_state(ours ? OWNERSHIP_OWNED : OWNERSHIP_IDLE);
+		mem_replace(&o.before[0], "x");
+		ownership_announced(&o, "x", NULL);
+		ownership_enter(&o, OWNERSHIP_CHECK, NOW);
+		ownership_enter(&o, OWNERSHIP_OWNED, NOW);
+		o.since = NOW - 10 * CLOCK_S;
+		ownership_claimed(&o, "x", NULL, NOW);
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_LOOK);
+		ownership_looked(&o, 200, NOW);
+		assert_int_equal(step(&o, s, NOW), OWNERSHIP_DEFEND);
+		assert_null(ownership_refuted(&o));
+		ownership_free(&o);
 	}
 }
 
@@ -198,7 +241,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wars), cmocka_unit_test(defends_with_pauses), cmocka_unit_test(rank_decides), cmocka_unit_test(record_decides),
-		cmocka_unit_test(race_ends), cmocka_unit_test(whose_it_was), cmocka_unit_test(look_unanswered), cmocka_unit_test(hanging_write),
+		cmocka_unit_test(race_ends), cmocka_unit_test(refuted), cmocka_unit_test(refuted_no_more), cmocka_unit_test(look_unanswered), cmocka_unit_test(hanging_write),
 		cmocka_unit_test(write_after_look)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
