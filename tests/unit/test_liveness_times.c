@@ -206,12 +206,12 @@ static void hosts(void **state)
 		size_t n = watch_node(s, began, VERDICT, sent, COUNT(sent));
 		for (size_t i = 0; i < n; i++) {
 			assert_true(sent[i].frame.tpa != 0x0a6301ff && sent[i].frame.tpa != s->nodes[0].is.address);
-			if (sent[i].frame.tpa == s->nodes[2].is.address)
+			if (sent[i].frame.tpa == s->nodes[2].is.address) {
 				assert_int_equal(sent[i].frame.eth_dst.bytes[1], 9);   /* another card than before */
-			if (sent[i].frame.tpa == s->nodes[2].is.address)
 				asked |= 1;
-			else if (sent[i].frame.tpa > 0x0a630100)
+			} else if (sent[i].frame.tpa > 0x0a630100) {
 				asked |= UINT32_C(1) << (sent[i].frame.tpa - 0x0a630100);
+			}
 		}
 		if (asked != CASES[k].kept)
 			fail_msg("after %lld s: %x", (long long)(CASES[k].after / CLOCK_S), asked);
@@ -416,10 +416,9 @@ static void held_ends(void **state)
 	for (int64_t offset = 0; offset < VERDICT + T; offset += 4 * MS) {
 		struct segment *s = vouched_once_more(CLOCK_S + offset);
 		run(s, 4 * CLOCK_S);
-		s->nodes[2].stopped = true;   /* a little late, as ever */
 		s->waits = true;
-		for (int i = 0; i < 300; i++) {
-			s->nodes[2].stopped = i % 3;
+		for (int64_t i = offset / MS; i < 300 + offset / MS; i++) {   /* it runs for 10 of 150 ms only */
+			s->nodes[2].stopped = i % 15;
 			run(s, 10 * MS);
 		}
 		if (when(s, 0, 1, LIVENESS_DEAD) != CLOCK_NEVER || when(s, 1, 0, LIVENESS_DEAD) != CLOCK_NEVER)
