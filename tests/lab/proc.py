@@ -29,8 +29,9 @@ def _begin(niceness):
             os.setpriority(os.PRIO_PROCESS, 0, niceness)
             # Where the kernel shares out by sessions, it counts within one only; so it gets a session of its own, and that the same.
             os.setsid()
-            with open("/proc/self/autogroup", "w") as group:
-                group.write(str(niceness))
+            group = os.open("/proc/self/autogroup", os.O_WRONLY)
+            os.write(group, str(niceness).encode())
+            os.close(group)
 
 
 def spawn(argv, netns=None, niceness=0, **popen):
